@@ -1,0 +1,194 @@
+package pop3
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// authorization is what a session knows from before its login.
+type authorization struct {
+	stamp    string // the APOP timestamp of the greeting; empty: none was given
+	user     string // from USER
+	utf8     bool   // UTF8 was given
+	bad      int    // bad commands so far
+	failures int    // refused logins so far
+}
+
+// greet sends the greeting, with a timestamp where APOP can succeed
+// (RFC 1939, section 7). What makes it unique is random.
+func (c *session) greet() {
+	line := "+OK POP3 ready"
+	if c.offer().APOP {
+		c.greeted.stamp = fmt.Sprintf("<%s.%d@%s>", rand.Text(), c.begun.Unix(), c.server.Hostname)
+		line += " " + c.greeted.stamp
+	}
+	c.out.line(line)
+}
+
+func (c *session) offer() Offer { return c.server.Backend.Offer(c.peer) }
+
+func (c *session) cmdUser(args []string) (reply, error) {
+	if !c.offer().Password {
+		return reply{}, c.noPassword()
+	}
+	c.greeted.user = args[0]
+	return reply{text: "send PASS"}, nil // whether the user exists is not told
+}
+
+func (c *session) noPassword() error {
+	if !c.peer.Secure {
+		return errPlaintext
+	}
+	return errNoMechanism
+}
+
+func (c *session) cmdPass(args []string) (reply, error) {
+	user := c.greeted.user
+	c.greeted.user = "" // a second try begins with USER again
+	switch {
+	case !c.offer().Password:
+		return reply{}, c.noPassword()
+	case user == "":
+		return reply{}, errNoUser
+	}
+	m, err := c.server.Backend.Password(c.context(), c.peer, user, args[0])
+	return c.login("USER", user, m, err)
+}
+
+func (c *session) cmdApop(args []string) (reply, error) {
+	if c.greeted.stamp == "" || !c.offer().APOP {
+		return reply{}, errNoMechanism
+	}
+	user, digest := args[0], args[1]
+	m, err := c.server.Backend.APOP(c.context(), c.peer, user, c.greeted.stamp, digest)
+	return c.login("APOP", user, m, err)
+}
+
+// login enters the TRANSACTION state, or counts a refusal.
+func (c *session) login(mechanism, user string, m Maildrop, err error) (reply, error) {
+	if err != nil {
+		c.server.Events.LoginFailed(c.peer, mechanism, user, err)
+		if c.greeted.failures++; c.greeted.failures >= c.server.limits.LoginFailures {
+			c.end(ReasonFailedLogins, nil)
+		}
+		return reply{}, err
+	}
+	c.drop = newMaildrop(m)
+	c.greeted.user = ""
+	c.summary.User, c.summary.Mechanism = m.User(), mechanism
+	c.stopping.Lock()
+	c.serving = true
+	c.stopping.Unlock()
+	c.server.Events.LoggedIn(c.peer, mechanism, m.User())
+	return reply{text: c.drop.summary()}, nil
+}
+
+// cmdAuth runs a SASL exchange (RFC 5034, section 4). Without arguments it
+// lists the mechanisms, as programs older than CAPA expect.
+func (c *session) cmdAuth(args []string) (reply, error) {
+	offered := c.offer().SASL
+	if len(args) == 0 {
+		return reply{text: "mechanisms follow", body: func(o *output) error {
+			for _, m := range offered {
+				o.line(m)
+			}
+			o.line(".")
+			return nil
+		}}, nil
+	}
+	mechanism := strings.ToUpper(args[0])
+	if !slices.Contains(offered, mechanism) {
+		if !c.peer.Secure && (mechanism == "PLAIN" || mechanism == "LOGIN") {
+			return reply{}, errPlaintext
+		}
+		return reply{}, errNoMechanism
+	}
+	var response []byte
+	if len(args) == 2 {
+		var err error
+		if response, err = initialResponse(args[1]); err != nil {
+			return reply{}, err
+		}
+	}
+	x, err := c.server.Backend.SASL(c.context(), c.peer, mechanism)
+	if err != nil {
+		return c.login(mechanism, "", nil, err)
+	}
+	defer x.Close()
+	m, err := c.exchange(x, response)
+	if errors.Is(err, errDisconnected) {
+		return reply{}, err
+	}
+	return c.login(mechanism, x.User(), m, err)
+}
+
+// initialResponse decodes what follows the mechanism's name: "=" is an empty
+// response, as opposed to none.
+func initialResponse(arg string) ([]byte, error) {
+	if arg == "=" {
+		return []byte{}, nil
+	}
+	return decode([]byte(arg))
+}
+
+func decode(line []byte) ([]byte, error) {
+	response := make([]byte, base64.StdEncoding.DecodedLen(len(line)))
+	n, err := base64.StdEncoding.Strict().Decode(response, line)
+	if err != nil {
+		return nil, errBase64
+	}
+	return response[:n], nil
+}
+
+// exchange carries challenges and responses.
+func (c *session) exchange(x Exchange, response []byte) (Maildrop, error) {
+	for {
+		challenge, m, err := x.Step(c.context(), response)
+		if err != nil || m != nil {
+			return m, err
+		}
+		c.out.line("+ ", base64.StdEncoding.EncodeToString(challenge))
+		line, err := c.in.line(c.saslLimit)
+		c.until = time.Time{}
+		switch {
+		case errors.Is(err, errLineTooLong):
+			return nil, err
+		case err != nil:
+			c.disconnected(err)
+			return nil, errDisconnected
+		case string(line) == "*":
+			return nil, errCancelled
+		}
+		if response, err = decode(line); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// cmdStls begins TLS (RFC 2595, section 4). What the client said before it is
+// forgotten.
+func (c *session) cmdStls([]string) (reply, error) {
+	switch {
+	case c.peer.TLS != nil:
+		return reply{}, errTLSActive
+	case c.server.TLS == nil:
+		return reply{}, errNoTLS
+	case c.greeted.utf8: // RFC 6856, section 2.1
+		return reply{}, errSTLSAfter
+	}
+	return reply{text: "begin TLS", then: func() {
+		c.greeted.user = ""
+		c.startTLS()
+	}}, nil
+}
+
+// cmdLeave is QUIT without a login: nothing is removed.
+func (c *session) cmdLeave([]string) (reply, error) {
+	c.end(ReasonQuit, nil)
+	return reply{text: "goodbye"}, nil
+}

@@ -1,0 +1,98 @@
+package pop3
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net/netip"
+)
+
+// Peer is one client connection as the backend sees it.
+type Peer struct {
+	Session string         // identifies the connection in logs
+	Remote  netip.AddrPort // the client; the zero value where the transport has no addresses
+	Local   netip.AddrPort // the address that the client connected to
+	TLS     *tls.ConnectionState
+
+	// Secure says that a password may cross this connection as it is: it is
+	// encrypted, or both its ends are on the loopback interface, or the
+	// operator allows plaintext (RFC 8314, section 3).
+	Secure bool
+}
+
+// Offer is what one connection can log in with at this moment. CAPA and the
+// greeting are made from it, so it names only what can succeed.
+type Offer struct {
+	Password bool     // USER and PASS
+	UTF8User bool     // names and passwords may be UTF-8 (RFC 6856, section 2.2)
+	APOP     bool     // at least one account has a secret that APOP can use (RFC 1939, section 7)
+	SASL     []string // mechanism names, the preferred first (RFC 5034)
+}
+
+// Backend decides who may log in and opens their maildrops. Its methods are
+// called from many sessions at once.
+//
+// A refused login is an error that wraps one of the [Error] values of this
+// package: its code and text are what the client sees, and everything around
+// it is for the log alone. Any other error is logged and answered as
+// [ErrTemporary].
+type Backend interface {
+	// Offer is asked at the greeting, at CAPA and at each login.
+	Offer(Peer) Offer
+
+	// Password logs in with USER and PASS.
+	Password(ctx context.Context, p Peer, user, password string) (Maildrop, error)
+
+	// APOP logs in with the MD5 digest, 32 lower-case hexadecimal digits, of
+	// timestamp, angle brackets included, and the secret. It is called only
+	// when the offer has APOP.
+	APOP(ctx context.Context, p Peer, user, timestamp, digest string) (Maildrop, error)
+
+	// SASL begins an exchange with a mechanism of the offer.
+	SASL(ctx context.Context, p Peer, mechanism string) (Exchange, error)
+}
+
+// Exchange is one SASL authentication under way (RFC 4422, section 3).
+type Exchange interface {
+	// Step takes what the client sent and answers with the next challenge,
+	// or, at the end, with the maildrop. The first response is nil when the
+	// client sent none with AUTH, and empty when it sent an empty one.
+	Step(ctx context.Context, response []byte) (challenge []byte, m Maildrop, err error)
+
+	// User is the name that the client gave, for the log; empty until known.
+	User() string
+
+	// Close ends an exchange that is over, by success, failure or cancellation.
+	Close() error
+}
+
+// Maildrop is the mail of one account as it was at login (RFC 1939,
+// section 4): messages keep their numbers, from 0 here and from 1 on the wire,
+// until it is closed. It is used by one session, one call at a time.
+type Maildrop interface {
+	// User is the account's own name, which need not be the one typed.
+	User() string
+
+	// Stat gives the number of messages and the sum of their octets. Its cost
+	// does not depend on how many there are.
+	Stat() (messages int, octets int64)
+
+	// Octets is the size of a message as it is sent: see [Measure].
+	Octets(ctx context.Context, message int) (int64, error)
+
+	// UIDL is the message's unique-id: 1 to 70 characters of 0x21 to 0x7E,
+	// the same in every session (RFC 1939, section 7).
+	UIDL(ctx context.Context, message int) (string, error)
+
+	// Open gives the message as it is stored, whatever its line ends. A
+	// message that someone else has removed meanwhile is [ErrGone]. Reading
+	// fails with [io.ErrUnexpectedEOF] when the stored message shrinks.
+	Open(ctx context.Context, message int) (io.ReadCloser, error)
+
+	// Remove removes messages for good, in the UPDATE state. Those that are
+	// gone already count as removed. With an error, failed is how many remain.
+	Remove(ctx context.Context, messages []int) (failed int, err error)
+
+	// Close gives up the maildrop and whatever lock it holds.
+	Close() error
+}

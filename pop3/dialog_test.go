@@ -1,0 +1,24 @@
+package pop3_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sidepop/pop3"
+	"sidepop/pop3/internal/dialog"
+)
+
+// TestDialogs runs every dialog of testdata directly on the memory backend.
+func TestDialogs(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no dialogs: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			dialog.Run(t, file, func(b pop3.Backend) pop3.Backend { return b })
+		})
+	}
+}

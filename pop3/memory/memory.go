@@ -1,0 +1,208 @@
+// Package memory is a [pop3.Backend] whose accounts and messages are in
+// memory: for tests, and as the shortest example of one.
+//
+//	b := memory.New()
+//	b.Add("alice", "secret", "Subject: hello\r\n\r\nHello, Alice.\r\n")
+//	s := &pop3.Server{Backend: b}
+//	err := s.Serve(listener)
+package memory
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/emersion/go-sasl"
+
+	"sidepop/pop3"
+)
+
+// Backend holds accounts. Its exported fields are not changed while it serves.
+type Backend struct {
+	APOPOn   bool           // offer APOP
+	Accounts *pop3.Accounts // bounds the sessions of each account
+
+	mu       sync.Mutex
+	accounts map[string]*account
+	added    int
+}
+
+type account struct {
+	password string
+	messages []*message
+}
+
+type message struct {
+	uidl   string
+	stored string
+	octets int64
+}
+
+// New gives a backend without accounts and without bounds on sessions.
+func New() *Backend {
+	return &Backend{Accounts: pop3.NewAccounts(0, 0), accounts: make(map[string]*account)}
+}
+
+// Add makes an account if there is none of that name, and delivers messages
+// to it.
+func (b *Backend) Add(user, password string, messages ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.accounts[user]
+	if a == nil {
+		a = &account{}
+		b.accounts[user] = a
+	}
+	a.password = password
+	for _, m := range messages {
+		b.added++
+		octets, _ := pop3.Measure(strings.NewReader(m)) // a string can be read
+		a.messages = append(a.messages, &message{fmt.Sprintf("%d.memory", b.added), m, octets})
+	}
+}
+
+// Messages gives what an account holds now.
+func (b *Backend) Messages(user string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var stored []string
+	if a := b.accounts[user]; a != nil {
+		for _, m := range a.messages {
+			stored = append(stored, m.stored)
+		}
+	}
+	return stored
+}
+
+func (b *Backend) Offer(p pop3.Peer) pop3.Offer {
+	o := pop3.Offer{Password: p.Secure, UTF8User: true, APOP: b.APOPOn}
+	if p.Secure {
+		o.SASL = []string{sasl.Plain}
+	}
+	return o
+}
+
+func (b *Backend) Password(_ context.Context, _ pop3.Peer, user, password string) (pop3.Maildrop, error) {
+	return b.login(user, func(secret string) bool { return equal(secret, password) })
+}
+
+func (b *Backend) APOP(_ context.Context, _ pop3.Peer, user, timestamp, digest string) (pop3.Maildrop, error) {
+	return b.login(user, func(secret string) bool {
+		sum := md5.Sum([]byte(timestamp + secret))
+		return equal(hex.EncodeToString(sum[:]), digest)
+	})
+}
+
+func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+func (b *Backend) SASL(_ context.Context, _ pop3.Peer, mechanism string) (pop3.Exchange, error) {
+	if mechanism != sasl.Plain {
+		return nil, fmt.Errorf("mechanism %q", mechanism)
+	}
+	x := &exchange{}
+	x.Server = sasl.NewPlainServer(func(identity, user, password string) (err error) {
+		x.user = user
+		if identity != "" && identity != user {
+			return pop3.ErrCredentials
+		}
+		x.maildrop, err = b.Password(context.Background(), pop3.Peer{}, user, password)
+		return err
+	})
+	return x, nil
+}
+
+// exchange is one run of a SASL mechanism.
+type exchange struct {
+	sasl.Server
+	user     string
+	maildrop pop3.Maildrop
+}
+
+func (x *exchange) Step(_ context.Context, response []byte) ([]byte, pop3.Maildrop, error) {
+	challenge, done, err := x.Next(response)
+	var known *pop3.Error
+	switch {
+	case errors.As(err, &known):
+		return nil, nil, err
+	case err != nil: // a malformed response
+		return nil, nil, fmt.Errorf("%w: %v", pop3.ErrCredentials, err)
+	case done:
+		return nil, x.maildrop, nil
+	}
+	return challenge, nil, nil
+}
+
+func (x *exchange) User() string { return x.user }
+func (x *exchange) Close() error { return nil }
+
+func (b *Backend) login(user string, proves func(secret string) bool) (pop3.Maildrop, error) {
+	b.mu.Lock()
+	a := b.accounts[user]
+	b.mu.Unlock()
+	if a == nil || !proves(a.password) {
+		return nil, pop3.ErrCredentials
+	}
+	end, err := b.Accounts.Begin(user)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := &maildrop{backend: b, account: a, user: user, end: end}
+	d.messages = append(d.messages, a.messages...)
+	for _, m := range d.messages {
+		d.octets += m.octets
+	}
+	return d, nil
+}
+
+// maildrop is an account's messages as they were at login.
+type maildrop struct {
+	backend  *Backend
+	account  *account
+	user     string
+	messages []*message
+	octets   int64
+	end      func()
+}
+
+func (d *maildrop) User() string                                   { return d.user }
+func (d *maildrop) Stat() (int, int64)                             { return len(d.messages), d.octets }
+func (d *maildrop) Octets(_ context.Context, i int) (int64, error) { return d.messages[i].octets, nil }
+func (d *maildrop) UIDL(_ context.Context, i int) (string, error)  { return d.messages[i].uidl, nil }
+func (d *maildrop) Close() error                                   { d.end(); return nil }
+
+func (d *maildrop) Open(_ context.Context, i int) (io.ReadCloser, error) {
+	d.backend.mu.Lock()
+	defer d.backend.mu.Unlock()
+	for _, m := range d.account.messages {
+		if m == d.messages[i] {
+			return io.NopCloser(bytes.NewReader([]byte(m.stored))), nil
+		}
+	}
+	return nil, pop3.ErrGone
+}
+
+func (d *maildrop) Remove(_ context.Context, messages []int) (int, error) {
+	remove := make(map[*message]bool, len(messages))
+	for _, i := range messages {
+		remove[d.messages[i]] = true
+	}
+	d.backend.mu.Lock()
+	defer d.backend.mu.Unlock()
+	var kept []*message
+	for _, m := range d.account.messages {
+		if !remove[m] {
+			kept = append(kept, m)
+		}
+	}
+	d.account.messages = kept
+	return 0, nil
+}

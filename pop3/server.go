@@ -1,0 +1,277 @@
+package pop3
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// UTF8Policy is what a client that did not ask for UTF8 mode gets for a message
+// with UTF-8 header fields.
+type UTF8Policy int
+
+const (
+	// RefuseUTF8 answers -ERR [UTF8], as RFC 6856, section 2.1 asks for where
+	// the server makes no surrogate of the message.
+	RefuseUTF8 UTF8Policy = iota
+
+	// SendUTF8 sends the message as it is stored, as servers without
+	// RFC 6856 do. Many messages have such fields without need or right, and
+	// a client that never heard of UTF8 mode can't fetch them otherwise.
+	SendUTF8
+)
+
+// Server serves POP3 connections from a [Backend]. Its fields are not changed
+// once it serves.
+type Server struct {
+	Backend Backend
+	Events  Events // told what happens, may be nil
+	Limits  Limits
+
+	// TLS is for STLS and for [Server.ServeTLS]; nil: neither is there.
+	TLS *tls.Config
+
+	// AllowPlaintext lets passwords through without TLS from anywhere, not
+	// only from loopback.
+	AllowPlaintext bool
+
+	// UTF8Headers is for clients that don't use the UTF8 command.
+	UTF8Headers UTF8Policy
+
+	// Hostname is the right side of the APOP timestamp.
+	Hostname string
+
+	// Expire is the argument of the EXPIRE capability, such as NEVER; empty:
+	// not announced (RFC 2449, section 6.7).
+	Expire string
+
+	// LoginDelay is announced as LOGIN-DELAY where it is not zero; the
+	// backend enforces it (RFC 2449, section 6.5).
+	LoginDelay time.Duration
+
+	initialise sync.Once
+	limits     Limits
+	perAddress Slots
+	base       context.Context // of all sessions
+	cancel     context.CancelFunc
+
+	mu        sync.Mutex
+	closing   bool
+	listeners map[net.Listener]struct{}
+	sessions  map[*session]struct{}
+	running   sync.WaitGroup
+}
+
+// ErrServerClosed is what Serve returns after [Server.Shutdown].
+var ErrServerClosed = errors.New("pop3: server closed")
+
+// Bounds of the waits between failed accepts, such as for want of descriptors.
+const (
+	minAcceptDelay = 5 * time.Millisecond
+	maxAcceptDelay = time.Second
+)
+
+func (s *Server) setUp() {
+	s.initialise.Do(func() {
+		s.limits = s.Limits.filled()
+		s.perAddress.Max = s.limits.PerAddress
+		s.base, s.cancel = context.WithCancel(context.Background())
+		s.listeners = make(map[net.Listener]struct{})
+		s.sessions = make(map[*session]struct{})
+		if s.Events == nil {
+			s.Events = silent{}
+		}
+	})
+}
+
+// Serve accepts connections that begin in plaintext, with STLS where the
+// server has TLS. It returns ErrServerClosed after Shutdown, or the listener's
+// error, and closes the listener.
+func (s *Server) Serve(l net.Listener) error { return s.serve(l, false) }
+
+// ServeTLS is Serve for connections that begin with a TLS handshake
+// (RFC 8314, section 3.2).
+func (s *Server) ServeTLS(l net.Listener) error { return s.serve(l, true) }
+
+func (s *Server) serve(l net.Listener, implicit bool) error {
+	s.setUp()
+	defer l.Close()
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return ErrServerClosed
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+
+	delay := minAcceptDelay
+	for {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			delay = minAcceptDelay
+			go s.ServeConn(conn, implicit)
+		case s.isClosing():
+			return ErrServerClosed
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default:
+			s.Events.AcceptFailed(l.Addr(), err)
+			time.Sleep(delay)
+			delay = min(2*delay, maxAcceptDelay)
+		}
+	}
+}
+
+// ServeConn serves one connection to its end and closes it. With implicit it
+// begins with a TLS handshake.
+func (s *Server) ServeConn(conn net.Conn, implicit bool) {
+	s.setUp()
+	c := s.newSession(conn)
+	address := addressKey(c.peer.Remote.Addr())
+	if refusal := s.admit(c, address); refusal != nil {
+		s.Events.Refused(c.peer, refusal)
+		if !implicit { // nobody can read it before the handshake
+			_ = conn.SetDeadline(time.Now().Add(goodbye))
+			_, _ = conn.Write([]byte("-ERR " + refusal.Error() + "\r\n"))
+		}
+		_ = conn.Close()
+		return
+	}
+	defer s.dismiss(c, address)
+	c.serve(implicit)
+}
+
+// Refusals of connections.
+var (
+	errTooMany        = &Error{Code: "SYS/TEMP", Text: "too many connections, try again later"}
+	errTooManyAddress = &Error{Code: "SYS/TEMP", Text: "too many connections from your address, try again later"}
+	errShutdown       = &Error{Code: "SYS/TEMP", Text: "the server is shutting down"}
+)
+
+func (s *Server) admit(c *session, address string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closing:
+		return errShutdown
+	case len(s.sessions) >= s.limits.Connections:
+		return errTooMany
+	case !s.perAddress.Acquire(address):
+		return errTooManyAddress
+	}
+	s.sessions[c] = struct{}{}
+	s.running.Add(1)
+	return nil
+}
+
+func (s *Server) dismiss(c *session, address string) {
+	s.perAddress.Release(address)
+	s.mu.Lock()
+	delete(s.sessions, c)
+	s.mu.Unlock()
+	s.running.Done()
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// Shutdown ends the server in order: it accepts no more connections, ends the
+// sessions that have not logged in, lets the others go on until ctx is done,
+// then ends those that wait for their client, and cuts off what is left soon
+// after. A removal of messages that has begun is always waited for. It returns
+// ctx's error if sessions had to be ended.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.setUp()
+	s.mu.Lock()
+	s.closing = true
+	for l := range s.listeners {
+		_ = l.Close()
+	}
+	s.mu.Unlock()
+
+	s.each(func(c *session) { c.stop(false) })
+	done := make(chan struct{})
+	go func() { s.running.Wait(); close(done) }()
+	select {
+	case <-done:
+		s.cancel()
+		return nil
+	case <-ctx.Done():
+	}
+	s.each(func(c *session) { c.stop(true) })
+	select {
+	case <-done:
+	case <-time.After(goodbye):
+		s.cancel()
+		s.each(func(c *session) { _ = c.transport.Close() })
+		<-done
+	}
+	s.cancel()
+	return ctx.Err()
+}
+
+func (s *Server) each(f func(*session)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.sessions {
+		f(c)
+	}
+}
+
+func (s *Server) newSession(conn net.Conn) *session {
+	c := &session{
+		server:    s,
+		transport: conn,
+		conn:      conn,
+		peer: Peer{
+			Session: rand.Text()[:sessionID],
+			Remote:  addrPort(conn.RemoteAddr()),
+			Local:   addrPort(conn.LocalAddr()),
+		},
+		begun: time.Now(),
+	}
+	c.peer.Secure = s.AllowPlaintext || loopback(c.peer)
+	c.in = input{wait: c.beforeRead}
+	c.use(conn)
+	return c
+}
+
+// sessionID is the length of a session's identifier in base32: 50 random bits,
+// enough to tell apart all sessions that a log keeps.
+const sessionID = 10
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		p := t.AddrPort()
+		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// loopback says whether what the peers send stays on this machine. The ends of
+// a connection without addresses, such as a unix socket's, are here too.
+func loopback(p Peer) bool {
+	local := func(a netip.Addr) bool { return !a.IsValid() || a.IsLoopback() }
+	return local(p.Remote.Addr()) && local(p.Local.Addr())
+}
+
+// addressKey is what connections are counted by: an IPv4 address, or the /64
+// that one IPv6 host can usually choose all its addresses from. Connections
+// without an address are one.
+func addressKey(a netip.Addr) string {
+	if a.Is6() {
+		if p, err := a.WithZone("").Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
+}

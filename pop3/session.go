@@ -1,0 +1,312 @@
+package pop3
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+)
+
+// session is one connection from its greeting to its end.
+type session struct {
+	server    *Server
+	transport net.Conn // as accepted
+	conn      net.Conn // transport, or TLS over it
+	peer      Peer
+	begun     time.Time
+	in        input
+	out       output
+	until     time.Time // when the command that is waited for must be there; zero: not yet decided
+	ended     bool      // the loop ends once what is in out was sent
+	summary   Summary
+
+	greeted authorization
+	drop    *maildrop // nil in the AUTHORIZATION state
+
+	stopping sync.Mutex // guards what Shutdown uses
+	stopped  bool       // no further command is read
+	serving  bool       // logged in: not stopped at once
+}
+
+// reply is what a command did, when it did not fail.
+type reply struct {
+	text string              // of the status line
+	body func(*output) error // adds the other lines of a multi-line answer and the dot; an error cuts the connection
+	then func()              // runs when the answer was sent
+}
+
+// serve runs the session to its end.
+func (c *session) serve(implicit bool) {
+	defer c.close()
+	c.server.Events.Connected(c.peer)
+	if implicit && !c.startTLS() {
+		return
+	}
+	c.greet()
+	for !c.ended {
+		line, err := c.in.line(c.lineLimit)
+		c.until = time.Time{}
+		if err == nil {
+			err = c.out.err // what can't be answered is not done
+		}
+		switch {
+		case err == nil:
+			c.answer(c.execute(line))
+		case errors.Is(err, errLineTooLong):
+			c.answer(reply{}, err)
+		default:
+			c.disconnected(err)
+		}
+	}
+	c.sendRest()
+}
+
+// execute runs one command.
+func (c *session) execute(line []byte) (reply, error) {
+	if bytes.ContainsAny(line, "\x00\r") {
+		return reply{}, errSyntax
+	}
+	keyword, rest, _ := strings.Cut(string(line), " ")
+	keyword = strings.ToUpper(keyword)
+	mine, other := authorizationCommands, transactionCommands
+	if c.drop != nil {
+		mine, other = other, mine
+	}
+	cmd, ok := mine[keyword]
+	if !ok {
+		if _, elsewhere := other[keyword]; elsewhere {
+			return reply{}, errState
+		}
+		return reply{}, errUnknown
+	}
+	args, err := cmd.arguments(rest)
+	if err != nil {
+		return reply{}, err
+	}
+	return cmd.run(c, args)
+}
+
+// answer writes what a command came to.
+func (c *session) answer(r reply, err error) {
+	switch {
+	case errors.Is(err, errDisconnected):
+		return
+	case err != nil:
+		c.refuse(err)
+		return
+	}
+	c.out.line("+OK ", r.text)
+	if r.body != nil {
+		if err := r.body(&c.out); err != nil && c.out.err == nil {
+			c.fail("sending", err)
+			c.end(ReasonMessage, err)
+			return
+		}
+	}
+	if r.then != nil {
+		if err := c.out.flush(); err != nil {
+			c.disconnected(err)
+			return
+		}
+		r.then()
+	}
+}
+
+// refuse writes the answer to a command that failed, and ends the session if
+// there were too many of them.
+func (c *session) refuse(err error) {
+	line, public := replyTo(err)
+	if !public && c.drop != nil {
+		c.fail("command", err)
+	}
+	var e *Error
+	if errors.As(err, &e) && e.misuse {
+		if c.greeted.bad++; c.greeted.bad >= c.server.limits.BadCommands {
+			line = "-ERR too many bad commands"
+			c.end(ReasonBadCommands, nil)
+		}
+	}
+	c.out.line(line)
+}
+
+// fail reports to the log what went wrong after the login.
+func (c *session) fail(what string, err error) {
+	c.server.Events.Failed(c.peer, c.summary.User, what, err)
+}
+
+// end decides why the session ends, once.
+func (c *session) end(why Reason, err error) {
+	if !c.ended {
+		c.ended, c.summary.Reason, c.summary.Err = true, why, err
+	}
+}
+
+// disconnected ends the session because nothing more can be read or written,
+// and tells the client why where it is the server's decision. RFC 1939,
+// section 3 would have an idle client hear nothing; one that comes back and
+// reads -ERR knows more than one that finds the connection gone.
+func (c *session) disconnected(err error) {
+	timeout := errors.Is(err, os.ErrDeadlineExceeded)
+	switch {
+	case c.ended:
+	case c.isStopped():
+		c.farewell(ReasonShutdown, errShutdown, nil)
+	case c.out.err != nil && timeout:
+		c.end(ReasonSlow, nil)
+	case errors.Is(err, io.EOF):
+		c.end(ReasonClosed, nil)
+	case errors.Is(err, errFlood):
+		c.farewell(ReasonFlood, errLineTooLong, nil)
+	case timeout && c.drop != nil:
+		c.farewell(ReasonIdle, errIdle, nil)
+	case timeout:
+		c.farewell(ReasonLoginTime, errLoginTime, nil)
+	default:
+		c.end(ReasonLost, err)
+	}
+}
+
+func (c *session) farewell(why Reason, e *Error, err error) {
+	c.end(why, err)
+	c.out.timeout = goodbye
+	c.out.line("-ERR ", e.Error())
+}
+
+// sendRest sends the last answers.
+func (c *session) sendRest() {
+	if err := c.out.flush(); err == nil && c.summary.Reason != ReasonClosed {
+		c.linger()
+	}
+}
+
+// linger gives the client time to read the last answer: closing a TCP
+// connection with unread input resets it and takes that answer away.
+func (c *session) linger() {
+	if c.summary.Reason == ReasonQuit && len(c.in.buf) == c.in.start {
+		return
+	}
+	if t, ok := c.conn.(interface{ CloseWrite() error }); ok && t.CloseWrite() == nil {
+		_ = c.transport.SetReadDeadline(time.Now().Add(goodbye))
+		_, _ = io.CopyN(io.Discard, c.transport, maxSkip)
+	}
+}
+
+// close gives up everything the session holds. A fault in a session, or in the
+// backend on its behalf, ends that session alone.
+func (c *session) close() {
+	if fault := recover(); fault != nil {
+		err := fmt.Errorf("panic: %v\n%s", fault, debug.Stack())
+		c.end(ReasonFault, err)
+		c.fail("session", err)
+	}
+	c.closeDrop()
+	_ = c.out.flush()
+	_ = c.conn.Close()
+	c.summary.Duration = time.Since(c.begun)
+	c.server.Events.Closed(c.peer, c.summary)
+}
+
+// use makes conn the one that is read and written.
+func (c *session) use(conn net.Conn) {
+	c.conn = conn
+	c.in.r = conn
+	c.out = output{conn: conn, timeout: c.server.limits.Write}
+}
+
+// beforeRead is called before each read: everything is answered, so what was
+// answered goes out, and the client's time begins.
+func (c *session) beforeRead() error {
+	if err := c.out.flush(); err != nil {
+		return err
+	}
+	if c.until.IsZero() {
+		c.until = c.begun.Add(c.server.limits.Login)
+		if c.drop != nil {
+			c.until = time.Now().Add(c.server.limits.Idle)
+		}
+	}
+	c.stopping.Lock()
+	defer c.stopping.Unlock()
+	if c.stopped {
+		return errShutdown
+	}
+	return c.transport.SetReadDeadline(c.until)
+}
+
+// stop makes the session end when it next waits for its client, or now if it
+// does. A session that has logged in is stopped only when all are.
+func (c *session) stop(all bool) {
+	c.stopping.Lock()
+	defer c.stopping.Unlock()
+	if all || !c.serving {
+		c.stopped = true
+		_ = c.transport.SetReadDeadline(time.Now())
+	}
+}
+
+func (c *session) isStopped() bool {
+	c.stopping.Lock()
+	defer c.stopping.Unlock()
+	return c.stopped
+}
+
+// lineLimit is the limit of the command that begins so.
+func (c *session) lineLimit(begin []byte) int {
+	const auth = "AUTH "
+	if c.drop == nil && len(begin) >= len(auth) && strings.EqualFold(string(begin[:len(auth)]), auth) {
+		return max(c.server.limits.Line, c.saslLimit(nil))
+	}
+	return c.server.limits.Line
+}
+
+func (c *session) saslLimit([]byte) int { return c.server.limits.SASLLine + len("\r\n") }
+
+// startTLS does the server's side of the handshake.
+func (c *session) startTLS() bool {
+	c.in.discard() // whatever came in plaintext is nobody's
+	conn := tls.Server(c.transport, c.server.TLS)
+	c.until = c.begun.Add(c.server.limits.Login)
+	err := c.beforeRead()
+	if err == nil {
+		err = c.transport.SetWriteDeadline(c.until)
+	}
+	if err == nil {
+		err = conn.HandshakeContext(c.server.base)
+	}
+	c.until = time.Time{}
+	switch {
+	case err == nil:
+	case c.isStopped():
+		c.end(ReasonShutdown, nil)
+		return false
+	default:
+		c.end(ReasonHandshake, handshakeError(err))
+		return false
+	}
+	state := conn.ConnectionState()
+	c.peer.TLS, c.peer.Secure = &state, true
+	c.use(conn)
+	return true
+}
+
+// handshakeError says what a handshake failed of, where Go's words don't.
+func handshakeError(err error) error {
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &record):
+		return fmt.Errorf("the client does not speak TLS here: it sent %q", record.RecordHeader[:])
+	case errors.Is(err, io.EOF):
+		return errors.New("the client left during the handshake")
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return errors.New("the client did not finish the handshake in time")
+	}
+	return err
+}

@@ -1,0 +1,255 @@
+package pop3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// maildrop is the session's view of its Maildrop: what is marked as deleted.
+type maildrop struct {
+	Maildrop
+	messages int    // in all
+	marks    []bool // by message; nil while nothing was ever marked
+	live     int    // not marked
+	octets   int64  // of those
+}
+
+func newMaildrop(m Maildrop) *maildrop {
+	d := &maildrop{Maildrop: m}
+	d.messages, d.octets = m.Stat()
+	d.live = d.messages
+	return d
+}
+
+func (d *maildrop) marked(i int) bool { return d.marks != nil && d.marks[i] }
+
+// find is the one place where a message number from the wire, from 1, becomes
+// one of the maildrop, from 0.
+func (d *maildrop) find(arg string) (int, error) {
+	n, ok := number(arg)
+	switch {
+	case !ok:
+		return 0, errNumber
+	case n < 1 || n > d.messages:
+		return 0, errNoMessage
+	case d.marked(n - 1):
+		return 0, errDeleted
+	}
+	return n - 1, nil
+}
+
+func (d *maildrop) summary() string {
+	return fmt.Sprintf("%d messages (%d octets)", d.live, d.octets)
+}
+
+// context is what the backend's calls for this session run in.
+func (c *session) context() context.Context { return c.server.base }
+
+func (c *session) cmdStat([]string) (reply, error) {
+	return reply{text: strconv.Itoa(c.drop.live) + " " + strconv.FormatInt(c.drop.octets, 10)}, nil
+}
+
+func (c *session) cmdList(args []string) (reply, error) {
+	return c.listing(args, func(dst []byte, i int) ([]byte, error) {
+		octets, err := c.drop.Octets(c.context(), i)
+		return strconv.AppendInt(dst, octets, 10), err
+	})
+}
+
+func (c *session) cmdUidl(args []string) (reply, error) {
+	return c.listing(args, func(dst []byte, i int) ([]byte, error) {
+		uidl, err := c.drop.UIDL(c.context(), i)
+		return append(dst, uidl...), err
+	})
+}
+
+// listing answers LIST and UIDL, for one message or for all. value appends
+// what is said of a message to dst, which has room for it.
+func (c *session) listing(args []string, value func(dst []byte, i int) ([]byte, error)) (reply, error) {
+	if len(args) == 1 {
+		i, err := c.drop.find(args[0])
+		if err != nil {
+			return reply{}, err
+		}
+		text, err := value(append(strconv.AppendInt(nil, int64(i+1), 10), ' '), i)
+		return reply{text: string(text)}, err
+	}
+	body := func(o *output) error {
+		for i := range c.drop.messages {
+			if c.drop.marked(i) {
+				continue
+			}
+			o.room(listLine)
+			var err error
+			o.buf = append(strconv.AppendInt(o.buf, int64(i+1), 10), ' ')
+			if o.buf, err = value(o.buf, i); err != nil {
+				return err
+			}
+			o.buf = append(o.buf, "\r\n"...)
+		}
+		o.text(".\r\n")
+		return nil
+	}
+	return reply{text: c.drop.summary(), body: body}, nil
+}
+
+// listLine is more than the longest line of a listing: a message number, a
+// UIDL of 70 characters, and what stands between them.
+const listLine = 128
+
+func (c *session) cmdRetr(args []string) (reply, error) {
+	i, err := c.drop.find(args[0])
+	if err != nil {
+		return reply{}, err
+	}
+	octets, err := c.drop.Octets(c.context(), i)
+	if err != nil {
+		return reply{}, err
+	}
+	m, err := c.open(i)
+	if err != nil {
+		return reply{}, err
+	}
+	body := func(o *output) error {
+		defer m.Close()
+		sent, err := o.message(m)
+		c.summary.Octets += sent
+		if err != nil {
+			return fmt.Errorf("message %d: %w", i+1, err)
+		}
+		c.summary.Retr++
+		if sent != octets {
+			c.fail("RETR", fmt.Errorf("message %d has changed: %d octets were listed and %d sent", i+1, octets, sent))
+		}
+		return nil
+	}
+	return reply{text: strconv.FormatInt(octets, 10) + " octets", body: body}, nil
+}
+
+func (c *session) cmdTop(args []string) (reply, error) {
+	i, err := c.drop.find(args[0])
+	if err != nil {
+		return reply{}, err
+	}
+	lines, ok := number(args[1])
+	if !ok {
+		return reply{}, errTopArgs
+	}
+	m, err := c.open(i)
+	if err != nil {
+		return reply{}, err
+	}
+	body := func(o *output) error {
+		defer m.Close()
+		sent, err := o.message(&topReader{r: m, lines: int64(lines)})
+		c.summary.Octets += sent
+		if err != nil {
+			return fmt.Errorf("message %d: %w", i+1, err)
+		}
+		c.summary.Top++
+		return nil
+	}
+	return reply{text: "top of message follows", body: body}, nil
+}
+
+// open opens a message, if the client may have it as it is.
+func (c *session) open(i int) (io.ReadCloser, error) {
+	m, err := c.drop.Open(c.context(), i)
+	if err != nil || c.greeted.utf8 || c.server.UTF8Headers == SendUTF8 {
+		return m, err
+	}
+	// The beginning is looked at, and then put back.
+	begin := make([]byte, utf8HeaderSearch)
+	n, err := io.ReadFull(m, begin)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		m.Close()
+		return nil, err
+	}
+	if hasUTF8Header(begin[:n]) {
+		m.Close()
+		return nil, errNeedsUTF8
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(begin[:n]), m), m}, nil
+}
+
+// utf8HeaderSearch is how far into a message UTF-8 header fields are looked
+// for: headers are rarely longer, and memory has to be bounded.
+const utf8HeaderSearch = 64 << 10
+
+func (c *session) cmdDele(args []string) (reply, error) {
+	d := c.drop
+	i, err := d.find(args[0])
+	if err != nil {
+		return reply{}, err
+	}
+	octets, err := d.Octets(c.context(), i)
+	if err != nil {
+		return reply{}, err
+	}
+	if d.marks == nil {
+		d.marks = make([]bool, d.messages)
+	}
+	d.marks[i] = true
+	d.live--
+	d.octets -= octets
+	return reply{text: "message " + strconv.Itoa(i+1) + " marked"}, nil
+}
+
+func (c *session) cmdRset([]string) (reply, error) {
+	*c.drop = *newMaildrop(c.drop.Maildrop)
+	return reply{text: c.drop.summary()}, nil
+}
+
+func (c *session) cmdNoop([]string) (reply, error) { return reply{text: "nothing done"}, nil }
+
+// cmdQuit is the UPDATE state (RFC 1939, section 6).
+func (c *session) cmdQuit([]string) (reply, error) {
+	var remove []int
+	for i, marked := range c.drop.marks {
+		if marked {
+			remove = append(remove, i)
+		}
+	}
+	failed, err := c.remove(remove)
+	if errors.Is(err, errDisconnected) {
+		return reply{}, err
+	}
+	c.summary.Dele = len(remove) - failed
+	c.end(ReasonQuit, err)
+	// Before the answer, so that a client that comes back at once finds the
+	// maildrop free.
+	c.closeDrop()
+	if err != nil {
+		return reply{}, &Error{Code: "SYS/TEMP", Text: fmt.Sprintf("%d of %d deleted messages were not removed", failed, len(remove))}
+	}
+	return reply{text: strconv.Itoa(len(remove)) + " messages removed"}, nil
+}
+
+// remove removes messages, once the client has what it was sent: it must not
+// lose a message that it asked for in the same breath.
+func (c *session) remove(messages []int) (failed int, err error) {
+	if len(messages) == 0 {
+		return 0, nil
+	}
+	if err := c.out.flush(); err != nil {
+		c.disconnected(err)
+		return len(messages), errDisconnected
+	}
+	return c.drop.Remove(context.WithoutCancel(c.context()), messages)
+}
+
+func (c *session) closeDrop() {
+	if c.drop != nil {
+		if err := c.drop.Close(); err != nil {
+			c.fail("closing the maildrop", err)
+		}
+		c.drop = nil
+	}
+}
