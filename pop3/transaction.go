@@ -94,7 +94,7 @@ func (c *session) listing(args []string, value func(dst []byte, i int) ([]byte, 
 		o.text(".\r\n")
 		return nil
 	}
-	return reply{text: c.drop.summary(), body: body}, nil
+	return reply{text: c.drop.summary() + " follow", body: body}, nil
 }
 
 // listLine is more than the longest line of a listing: a message number, a

@@ -8,7 +8,6 @@
 package memory
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"crypto/subtle"
@@ -184,7 +183,7 @@ func (d *maildrop) Open(_ context.Context, i int) (io.ReadCloser, error) {
 	defer d.backend.mu.Unlock()
 	for _, m := range d.account.messages {
 		if m == d.messages[i] {
-			return io.NopCloser(bytes.NewReader([]byte(m.stored))), nil
+			return io.NopCloser(strings.NewReader(m.stored)), nil
 		}
 	}
 	return nil, pop3.ErrGone

@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// serverTLS and clientTLS fit each other, for the name pop.example.org.
-var serverTLS, clientTLS = configs()
+var serverTLS, clientTLS = TLS()
 
-func configs() (server, client *tls.Config) {
+// TLS makes a server's and a client's configuration that fit each other, for
+// the name pop.example.org.
+func TLS() (server, client *tls.Config) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)

@@ -1,0 +1,93 @@
+package pop3
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestSlots(t *testing.T) {
+	s := Slots{Max: 2}
+	for i, want := range []bool{true, true, false} {
+		if s.Acquire("a") != want {
+			t.Errorf("slot %d: not %v", i, want)
+		}
+	}
+	if !s.Acquire("b") {
+		t.Error("another key has no slot")
+	}
+	s.Release("a")
+	if !s.Acquire("a") || s.Acquire("a") {
+		t.Error("one slot was given back, but not one is free")
+	}
+	for range 2 {
+		s.Release("a")
+	}
+	s.Release("b")
+	if len(s.open) != 0 {
+		t.Errorf("%d keys are kept", len(s.open))
+	}
+}
+
+func TestAccounts(t *testing.T) {
+	a := NewAccounts(1, time.Hour)
+	end, err := a.Begin("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Begin("alice"); !errors.Is(err, ErrInUse) {
+		t.Errorf("a second session: %v", err)
+	}
+	end()
+	if _, err := a.Begin("alice"); !errors.Is(err, ErrLoginDelay) {
+		t.Errorf("a second login: %v", err)
+	}
+	if _, err := a.Begin("bob"); err != nil {
+		t.Errorf("another account: %v", err)
+	}
+	// A login that was refused for its delay holds no slot.
+	if a.tooSoon("alice", time.Now().Add(2*time.Hour)) {
+		t.Error("the delay does not end")
+	}
+	if _, ok := a.last["bob"]; ok {
+		t.Error("logins are remembered beyond the delay")
+	}
+	if !a.sessions.Acquire("alice") {
+		t.Error("a refused login holds the maildrop")
+	}
+}
+
+func TestAddressKey(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		same bool
+	}{
+		{"192.0.2.1", "192.0.2.1", true},
+		{"192.0.2.1", "192.0.2.2", false},
+		{"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
+		{"2001:db8:1:2::1", "2001:db8:1:3::1", false},
+		{"fe80::1%eth0", "fe80::1%eth1", true},
+		{"::ffff:192.0.2.1", "192.0.2.1", true},
+	} {
+		key := func(s string) string { return addressKey(netip.MustParseAddr(s).Unmap()) }
+		if got := key(test.a) == key(test.b); got != test.same {
+			t.Errorf("%s and %s are the same: %v", test.a, test.b, got)
+		}
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	local, away := netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("192.0.2.1:1")
+	for _, test := range []struct {
+		remote, local netip.AddrPort
+		want          bool
+	}{
+		{local, local, true}, {netip.MustParseAddrPort("[::1]:1"), netip.MustParseAddrPort("[::1]:2"), true},
+		{away, local, false}, {local, away, false}, {netip.AddrPort{}, netip.AddrPort{}, true},
+	} {
+		if got := loopback(Peer{Remote: test.remote, Local: test.local}); got != test.want {
+			t.Errorf("%v to %v is loopback: %v", test.remote, test.local, got)
+		}
+	}
+}
