@@ -1,0 +1,59 @@
+// Package auth says who a login is and whether its secret is right.
+//
+// A [Passwd] holds accounts in passwd files. Its secrets are checked with a
+// password ([Passwd.Verify]) or with an APOP digest ([Passwd.VerifyAPOP]), and
+// an [Exchange] carries the SASL mechanisms PLAIN and LOGIN.
+//
+// Invariants:
+//   - No password and no hash leaves the package: not in an error, not in a
+//     warning, not in an [Account].
+//   - A name that does not exist costs what a wrong password costs. What
+//     forbids a login to somebody who has the right password is told only
+//     after the password was found right. Only an account whose line is
+//     malformed, so that no password can be right, shows itself.
+//   - An empty password is never right, whatever the file says.
+//   - The cost of a hash is bounded when its line is read, and no more
+//     passwords are hashed at once than there are processors.
+//   - A file is trusted only as it is now: no login succeeds on the content of
+//     a file that has changed, vanished or become unreadable.
+package auth
+
+import (
+	"errors"
+	"runtime"
+)
+
+// Why a login is refused. Every error of this package about a login wraps one
+// of these; the text around it is for the log and holds no secret.
+var (
+	// ErrCredentials is a wrong or unacceptable password or an unknown user.
+	// A client must not learn which.
+	ErrCredentials = errors.New("wrong user name or password")
+
+	// ErrDenied is a right password whose owner may not log in, now or from there.
+	ErrDenied = errors.New("login not allowed")
+
+	// ErrTemporary is a fault that may pass: the same login may work later.
+	ErrTemporary = errors.New("accounts cannot be read at the moment")
+
+	// ErrPermanent is a fault that stays until the operator mends a file.
+	ErrPermanent = errors.New("account or accounts file is misconfigured")
+
+	// ErrProtocol is a SASL response that breaks its mechanism's rules.
+	ErrProtocol = errors.New("malformed SASL response")
+)
+
+const (
+	// MaxUserOctets limits a name as a client gives it: the longest mail
+	// address, 64 octets, "@" and 255 octets (RFC 5321, section 4.5.3.1).
+	MaxUserOctets = 320
+
+	// MaxPasswordOctets limits a password as a client gives it. SHA-crypt's
+	// cost grows with the length, so a longer one would be a way to load the
+	// machine; it is far above the 255 octets that POP3 lines leave.
+	MaxPasswordOctets = 1024
+)
+
+// hashing is taken while a password is hashed, by everybody in the process: a
+// hash occupies a processor, and up to 256 MiB of memory.
+var hashing = make(chan struct{}, runtime.GOMAXPROCS(0))

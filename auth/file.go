@@ -1,0 +1,187 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// maxFileOctets limits a passwd file, which is held in memory: about half
+	// a million users.
+	maxFileOctets = 64 << 20
+
+	// settleTime is how long ago a file must have changed to be trusted
+	// without reading it again: two writes within the resolution of a file
+	// system's clock (FAT has 2 s) can leave the same times and size.
+	settleTime = 2 * time.Second
+
+	// maxWarnings limits what is said about one version of a file.
+	maxWarnings = 20
+)
+
+// stamp tells versions of a file apart.
+type stamp struct {
+	device, inode uint64
+	size          int64
+	mtime, ctime  syscall.Timespec
+}
+
+func stampOf(info os.FileInfo) stamp {
+	s := info.Sys().(*syscall.Stat_t)
+	return stamp{uint64(s.Dev), s.Ino, s.Size, s.Mtim, s.Ctim}
+}
+
+// settled says whether the last change is far enough from now. A change in the
+// future, from another machine's clock, is as good as one in the past.
+func (s stamp) settled(now time.Time) bool {
+	for _, t := range []syscall.Timespec{s.mtime, s.ctime} {
+		if now.Sub(time.Unix(t.Unix())).Abs() < settleTime {
+			return false
+		}
+	}
+	return true
+}
+
+// file is one passwd file and its users as they were when it was read last.
+type file struct {
+	path string
+	warn func(error)
+	used uint64 // when it was used last; guarded by Passwd.mu
+
+	mu      sync.Mutex
+	users   *table // nil until read, and while the file cannot be read
+	stamp   stamp
+	settled bool // the stamp proves that users are current
+}
+
+// current gives the users of the file as it is now. It reads the file only
+// when it has changed. Errors wrap ErrTemporary or ErrPermanent.
+func (f *file) current() (*table, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info, err := os.Stat(f.path)
+	if err == nil && f.users != nil && f.settled && stampOf(info) == f.stamp {
+		return f.users, nil
+	}
+	// Whoever takes a file away wants nobody in: what it held is forgotten.
+	old := f.users
+	f.users = nil
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTemporary, err)
+	}
+	now := time.Now()
+	content, version, err := readFile(f.path)
+	if err != nil {
+		return nil, err
+	}
+	f.stamp, f.settled = version, version.settled(now)
+	if old != nil && old.content == content {
+		f.users = old
+		return old, nil
+	}
+	f.users = parseTable(f.path, content, f.warn)
+	return f.users, nil
+}
+
+// readFile reads a file and says which version of it was read.
+func readFile(path string) (string, stamp, error) {
+	// O_NONBLOCK: opening a FIFO must not wait for somebody to write to it.
+	opened, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", stamp{}, fmt.Errorf("%w: %w", ErrTemporary, err)
+	}
+	defer opened.Close()
+	info, err := opened.Stat()
+	if err != nil {
+		return "", stamp{}, fmt.Errorf("%w: %w", ErrTemporary, err)
+	}
+	if !info.Mode().IsRegular() {
+		return "", stamp{}, fmt.Errorf("%w: %s: not a regular file", ErrPermanent, path)
+	}
+	var content strings.Builder
+	content.Grow(int(min(info.Size(), maxFileOctets)) + 1)
+	n, err := io.Copy(&content, io.LimitReader(opened, maxFileOctets+1))
+	if err != nil {
+		return "", stamp{}, fmt.Errorf("%w: %w", ErrTemporary, err)
+	}
+	if n > maxFileOctets {
+		return "", stamp{}, fmt.Errorf("%w: %s: larger than %d octets: split it by domain", ErrPermanent, path, maxFileOctets)
+	}
+	return content.String(), stampOf(info), nil
+}
+
+// table holds the users of one version of a file. Lines are kept as text and
+// parsed again at each login: a hundred thousand users then take little more
+// memory than their file.
+type table struct {
+	path    string
+	content string
+	users   map[string]line
+	usable  []string // lines with a password that can be tried
+	clear   bool     // at least one password is kept as it is
+}
+
+// line is one line of a file, numbered from 1.
+type line struct {
+	text   string
+	number int
+}
+
+func parseTable(path, content string, warn func(error)) *table {
+	t := &table{path: path, content: content, users: make(map[string]line, strings.Count(content, "\n")+1)}
+	faults := 0
+	report := func(number int, err error) {
+		if faults++; faults <= maxWarnings {
+			warn(fmt.Errorf("%s:%d: %w", path, number, err))
+		}
+	}
+	number := 0
+	for text := range strings.SplitSeq(content, "\n") {
+		number++
+		text = strings.TrimSuffix(text, "\r")
+		name, ok := lineUser(text)
+		if !ok {
+			continue
+		}
+		if first, twice := t.users[name]; twice {
+			report(number, fmt.Errorf("user is defined before, in line %d, which counts", first.number))
+			continue
+		}
+		rec, err := parseLine(text)
+		if err != nil {
+			report(number, fmt.Errorf("user cannot log in: %w", err))
+		} else if !rec.locked {
+			t.usable = append(t.usable, text)
+			t.clear = t.clear || rec.secret.clear != ""
+		}
+		if name != "" {
+			t.users[name] = line{text, number}
+		}
+	}
+	if faults > maxWarnings {
+		warn(fmt.Errorf("%s: %d more lines are malformed", path, faults-maxWarnings))
+	}
+	return t
+}
+
+// find looks a user up by several names, the best first.
+func (t *table) find(names []string) (line, bool) {
+	for _, name := range names {
+		if found, ok := t.users[name]; ok {
+			return found, true
+		}
+	}
+	return line{}, false
+}
+
+// isAbsent says that a path names nothing, for reasons that a domain in the
+// path can be the cause of.
+func isAbsent(err error) bool {
+	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
+}

@@ -1,0 +1,83 @@
+package auth
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/xdg-go/stringprep"
+)
+
+// queryPrep is SASLprep (RFC 4013) for a string that is compared with a stored
+// one: code points that Unicode 3.2 did not assign are let through (section
+// 2.5), or nobody could log in with a newer letter. Directions are not
+// checked: the prepared form is only another form to try.
+var queryPrep = stringprep.Profile{
+	Mappings:  stringprep.SASLprep.Mappings,
+	Normalize: stringprep.SASLprep.Normalize,
+	Prohibits: []stringprep.Set{
+		stringprep.TableC1_2, stringprep.TableC2_1, stringprep.TableC2_2,
+		stringprep.TableC3, stringprep.TableC4, stringprep.TableC5,
+		stringprep.TableC6, stringprep.TableC7, stringprep.TableC8,
+		stringprep.TableC9,
+	},
+}
+
+// forms gives what a name or password may be stored as: itself and, where
+// SASLprep differs, the prepared form. ASCII has one form.
+func forms(what, s string) ([]string, error) {
+	if isASCII(s) {
+		return []string{s}, nil
+	}
+	if !utf8.ValidString(s) {
+		return nil, fmt.Errorf("%w: %s is not valid UTF-8", ErrCredentials, what)
+	}
+	prepared, err := queryPrep.Prepare(s)
+	if err != nil || prepared == "" {
+		return nil, fmt.Errorf("%w: %s holds characters that SASLprep prohibits (RFC 4013, section 2.3)", ErrCredentials, what)
+	}
+	if prepared == s {
+		return []string{s}, nil
+	}
+	return []string{s, prepared}, nil
+}
+
+// passwordForms checks a password's length and content, the same for all users.
+func passwordForms(password string) ([]string, error) {
+	switch {
+	case password == "":
+		return nil, fmt.Errorf("%w: password is empty", ErrCredentials)
+	case len(password) > MaxPasswordOctets:
+		return nil, fmt.Errorf("%w: password is longer than %d octets", ErrCredentials, MaxPasswordOctets)
+	case strings.IndexByte(password, 0) >= 0:
+		return nil, fmt.Errorf("%w: password holds NUL", ErrCredentials)
+	}
+	return forms("password", password)
+}
+
+// nameForms gives the names to look for: as typed, prepared, and then both in
+// lower case.
+func nameForms(user string) ([]string, error) {
+	if user == "" || len(user) > MaxUserOctets {
+		return nil, fmt.Errorf("%w: user name is empty or longer than %d octets", ErrCredentials, MaxUserOctets)
+	}
+	names, err := forms("user name", user)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names[:len(names):len(names)] {
+		if lower := strings.ToLower(name); lower != name {
+			names = append(names, lower)
+		}
+	}
+	return names, nil
+}
+
+func isASCII(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,76 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+// Whoever measures must not learn which users exist: each kind of failure
+// takes about as long as a wrong password.
+func TestFailuresTakeTheSameTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures time")
+	}
+	// bcrypt with cost 6, about 4 ms: far above what the rest of a login takes.
+	const hash = "$2b$06$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e"
+	dir := t.TempDir()
+	put(t, dir+"/example.org", "joe:"+hash+"\njim:"+hash+"\nlocked:!\nbad:{CRYPT}x\noff:"+hash+"::::::nologin\n")
+	p := NewPasswd(dir+"/%d", func(error) {})
+	users := []struct {
+		name string
+		want error
+	}{
+		{"joe@example.org", ErrCredentials}, // exists: what others are compared with
+		{"nobody@example.org", ErrCredentials},
+		{"joe@example.net", ErrCredentials},
+		{"joe", ErrCredentials},
+		{"joe@../example.org", ErrCredentials},
+		{"locked@example.org", ErrCredentials},
+		{"bad@example.org", ErrPermanent},
+		{"off@example.org", ErrCredentials},
+	}
+	const runs = 9
+	times := make([][]time.Duration, len(users))
+	for range runs {
+		for n, user := range users {
+			begin := time.Now()
+			if _, err := p.Verify(context.Background(), user.name, "wrong", netip.Addr{}); !errors.Is(err, user.want) {
+				t.Fatalf("%s: %v, want %v", user.name, err, user.want)
+			}
+			times[n] = append(times[n], time.Since(begin))
+		}
+	}
+	for n := range times {
+		slices.Sort(times[n])
+	}
+	wrong := times[0][runs/2]
+	for n, user := range users {
+		if median := times[n][runs/2]; median < wrong/3 || median > wrong*3 {
+			t.Errorf("%s takes %v, a wrong password %v", user.name, median, wrong)
+		}
+	}
+}
+
+// The same unknown name is always compared with the same user.
+func TestDecoysAreStable(t *testing.T) {
+	users := parseTable("passwd", "a:{PLAIN}a\nb:{PLAIN}b\nc:{PLAIN}c\nd:{PLAIN}d\n", noWarning(t))
+	p := NewPasswd("passwd", noWarning(t))
+	seen := make(map[string]bool)
+	for n := range 64 {
+		name := string(rune('A' + n))
+		decoy := p.decoy(users, name)
+		for range 3 {
+			if again := p.decoy(users, name); again.clear != decoy.clear {
+				t.Fatalf("%q is compared with %q and %q", name, decoy.clear, again.clear)
+			}
+		}
+		seen[decoy.clear] = true
+	}
+	if len(seen) != 4 {
+		t.Errorf("%d of 4 users serve as decoys", len(seen))
+	}
+}
