@@ -1,0 +1,115 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	errSymlink = errors.New("a symbolic link")
+	errSpecial = errors.New("a socket or a device")
+
+	// errReplaced says that another file lies where a message was.
+	errReplaced = errors.New("replaced by another file")
+)
+
+// File is a stored message, open for reading. It reads exactly the bytes that
+// the message had when it was opened: what is appended later is not read, and a
+// file cut short fails with [io.ErrUnexpectedEOF]. It is used by one goroutine
+// at a time and must be closed.
+type File struct {
+	fd   int
+	size int64 // bytes when opened
+	left int64 // bytes not read yet
+	ino  uint64
+	stat unix.Stat_t // here, because a local one would be allocated for each file
+}
+
+// open opens the regular file at p as f.
+func (d *dirs) open(p place, f *File) error {
+	return f.open(d.fd(p.folder), p.name)
+}
+
+// open opens the regular file name in the directory at. Errors are unix.Errno
+// or say what is there instead.
+func (f *File) open(at int, name string) error {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Openat(at, name, openFlags, 0)
+		return err
+	})
+	switch err {
+	case nil:
+	case unix.ELOOP:
+		return errSymlink
+	case unix.ENXIO, unix.ENODEV:
+		return errSpecial
+	default:
+		return err
+	}
+	if err = retry(func() error { return unix.Fstat(fd, &f.stat) }); err == nil {
+		err = regular(f.stat.Mode)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return err
+	}
+	f.fd, f.size, f.left, f.ino = fd, f.stat.Size, f.stat.Size, f.stat.Ino
+	return nil
+}
+
+// regular says what a file is that is not a regular one.
+func regular(mode uint32) error {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return nil
+	case unix.S_IFDIR:
+		return errors.New("a directory")
+	case unix.S_IFIFO:
+		return errors.New("a FIFO")
+	}
+	return errSpecial
+}
+
+// Size is the number of bytes that the file had when it was opened.
+func (f *File) Size() int64 { return f.size }
+
+// Read implements [io.Reader].
+func (f *File) Read(p []byte) (int, error) {
+	if f.fd < 0 {
+		return 0, os.ErrClosed
+	}
+	if f.left <= 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > f.left {
+		p = p[:f.left]
+	}
+	var n int
+	err := retry(func() (err error) {
+		n, err = unix.Read(f.fd, p)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read message: %w", err)
+	}
+	if n == 0 && len(p) > 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	f.left -= int64(n)
+	return n, nil
+}
+
+// Close implements [io.Closer].
+func (f *File) Close() error {
+	if f.fd < 0 {
+		return os.ErrClosed
+	}
+	fd := f.fd
+	f.fd = -1
+	return unix.Close(fd)
+}
