@@ -1,8 +1,12 @@
 package pop3
 
 import (
+	"bytes"
+	"context"
+	"crypto/md5"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,8 +18,6 @@ import (
 type authorization struct {
 	stamp    string // the APOP timestamp of the greeting; empty: none was given
 	user     string // from USER
-	utf8     bool   // UTF8 was given
-	bad      int    // bad commands so far
 	failures int    // refused logins so far
 }
 
@@ -28,6 +30,11 @@ func (c *session) greet() {
 		line += " " + c.greeted.stamp
 	}
 	c.out.line(line)
+}
+
+// loginContext ends when a login must have succeeded.
+func (c *session) loginContext() (context.Context, context.CancelFunc) {
+	return context.WithDeadline(c.server.base, c.loginDeadline())
 }
 
 func (c *session) offer() Offer { return c.server.Backend.Offer(c.peer) }
@@ -56,7 +63,9 @@ func (c *session) cmdPass(args []string) (reply, error) {
 	case user == "":
 		return reply{}, errNoUser
 	}
-	m, err := c.server.Backend.Password(c.context(), c.peer, user, args[0])
+	ctx, cancel := c.loginContext()
+	defer cancel()
+	m, err := c.server.Backend.Password(ctx, c.peer, user, args[0])
 	return c.login("USER", user, m, err)
 }
 
@@ -64,8 +73,13 @@ func (c *session) cmdApop(args []string) (reply, error) {
 	if c.greeted.stamp == "" || !c.offer().APOP {
 		return reply{}, errNoMechanism
 	}
-	user, digest := args[0], args[1]
-	m, err := c.server.Backend.APOP(c.context(), c.peer, user, c.greeted.stamp, digest)
+	user, digest := args[0], strings.ToLower(args[1])
+	if b, err := hex.DecodeString(digest); err != nil || len(b) != md5.Size {
+		return reply{}, errAPOPArgs
+	}
+	ctx, cancel := c.loginContext()
+	defer cancel()
+	m, err := c.server.Backend.APOP(ctx, c.peer, user, c.greeted.stamp, digest)
 	return c.login("APOP", user, m, err)
 }
 
@@ -78,8 +92,10 @@ func (c *session) login(mechanism, user string, m Maildrop, err error) (reply, e
 		}
 		return reply{}, err
 	}
-	c.drop = newMaildrop(m)
+	c.drop = &maildrop{Maildrop: m} // before anything can fail, so that close gives it up
+	c.drop.reset()
 	c.greeted.user = ""
+	c.out.until = time.Time{}
 	c.summary.User, c.summary.Mechanism = m.User(), mechanism
 	c.stopping.Lock()
 	c.serving = true
@@ -97,11 +113,11 @@ func (c *session) cmdAuth(args []string) (reply, error) {
 			for _, m := range offered {
 				o.line(m)
 			}
-			o.line(".")
+			o.dot()
 			return nil
 		}}, nil
 	}
-	mechanism := strings.ToUpper(args[0])
+	mechanism := upper(args[0])
 	if !slices.Contains(offered, mechanism) {
 		if !c.peer.Secure && (mechanism == "PLAIN" || mechanism == "LOGIN") {
 			return reply{}, errPlaintext
@@ -115,12 +131,14 @@ func (c *session) cmdAuth(args []string) (reply, error) {
 			return reply{}, err
 		}
 	}
-	x, err := c.server.Backend.SASL(c.context(), c.peer, mechanism)
+	ctx, cancel := c.loginContext()
+	defer cancel()
+	x, err := c.server.Backend.SASL(ctx, c.peer, mechanism)
 	if err != nil {
 		return c.login(mechanism, "", nil, err)
 	}
 	defer x.Close()
-	m, err := c.exchange(x, response)
+	m, err := c.exchange(ctx, x, response)
 	if errors.Is(err, errDisconnected) {
 		return reply{}, err
 	}
@@ -137,6 +155,9 @@ func initialResponse(arg string) ([]byte, error) {
 }
 
 func decode(line []byte) ([]byte, error) {
+	if bytes.IndexByte(line, '\r') >= 0 { // the decoder would pass over it
+		return nil, errBase64
+	}
 	response := make([]byte, base64.StdEncoding.DecodedLen(len(line)))
 	n, err := base64.StdEncoding.Strict().Decode(response, line)
 	if err != nil {
@@ -146,15 +167,18 @@ func decode(line []byte) ([]byte, error) {
 }
 
 // exchange carries challenges and responses.
-func (c *session) exchange(x Exchange, response []byte) (Maildrop, error) {
+func (c *session) exchange(ctx context.Context, x Exchange, response []byte) (Maildrop, error) {
 	for {
-		challenge, m, err := x.Step(c.context(), response)
+		challenge, m, err := x.Step(ctx, response)
 		if err != nil || m != nil {
 			return m, err
 		}
 		c.out.line("+ ", base64.StdEncoding.EncodeToString(challenge))
 		line, err := c.in.line(c.saslLimit)
 		c.until = time.Time{}
+		if err == nil {
+			err = c.out.err
+		}
 		switch {
 		case errors.Is(err, errLineTooLong):
 			return nil, err
@@ -178,7 +202,7 @@ func (c *session) cmdStls([]string) (reply, error) {
 		return reply{}, errTLSActive
 	case c.server.TLS == nil:
 		return reply{}, errNoTLS
-	case c.greeted.utf8: // RFC 6856, section 2.1
+	case c.utf8: // RFC 6856, section 2.1
 		return reply{}, errSTLSAfter
 	}
 	return reply{text: "begin TLS", then: func() {

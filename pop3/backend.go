@@ -30,7 +30,9 @@ type Offer struct {
 }
 
 // Backend decides who may log in and opens their maildrops. Its methods are
-// called from many sessions at once.
+// called from many sessions at once. The context of a login ends when it must be
+// over ([Limits.Login]) or the server is cut off, and a method that does not heed
+// it holds up [Server.Shutdown]. With an error there is no maildrop.
 //
 // A refused login is an error that wraps one of the [Error] values of this
 // package: its code and text are what the client sees, and everything around
@@ -90,7 +92,8 @@ type Maildrop interface {
 	Open(ctx context.Context, message int) (io.ReadCloser, error)
 
 	// Remove removes messages for good, in the UPDATE state. Those that are
-	// gone already count as removed. With an error, failed is how many remain.
+	// gone already count as removed. Failed is how many remain, and err why.
+	// The context does not end before it returns.
 	Remove(ctx context.Context, messages []int) (failed int, err error)
 
 	// Close gives up the maildrop and whatever lock it holds.

@@ -44,6 +44,16 @@ func init() { // not an initialiser, since CAPA's answer is made of the tables' 
 	}
 }
 
+// upper changes ASCII letters alone: strings.ToUpper makes QUIT of "qu\u0131t".
+func upper(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' {
+			r -= 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
 // none accepts nothing but spaces, which some programs leave there.
 func none(rest string) ([]string, error) {
 	if strings.Trim(rest, " ") != "" {

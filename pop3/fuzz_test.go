@@ -33,13 +33,14 @@ var statusLine = regexp.MustCompile(`^(\+OK( .*)?|-ERR .*|\+ [A-Za-z0-9+/]*=*)$`
 func FuzzSession(f *testing.F) {
 	f.Add([]byte("USER alice\r\nPASS secret\r\nSTAT\r\nLIST\r\nUIDL\r\nRETR 1\r\nTOP 2 1\r\nDELE 1\r\nRSET\r\nDELE 2\r\nQUIT\r\n"))
 	f.Add([]byte("AUTH PLAIN\r\nAGFsaWNlAHNlY3JldA==\r\nDELE 1\r\nNOOP\r\nCAPA\r\nLANG\r\n"))
+	f.Add([]byte("USER alice\r\nPASS secret\r\nDELE 1\r\nqu\u0131t\r\n\u017ftat\r\n"))
 	f.Add([]byte("UTF8\r\nLANG en\r\nAPOP alice x\r\nSTLS\r\nAUTH\r\nAUTH PLAIN =\r\nQUIT"))
 	f.Fuzz(func(t *testing.T, said []byte) {
 		b := alice("a: b\n\n.c\n..\n", "x\r\n\r\ny")
 		b.APOPOn = true
 		conn := &scripted{in: bytes.NewReader(said)}
 		events := newRecord()
-		s := &pop3.Server{Backend: b, Events: events}
+		s := &pop3.Server{Backend: b, Events: events, AllowPlaintext: true}
 		s.ServeConn(conn, false)
 
 		quit := regexp.MustCompile(`(?i)(^|\n)quit *\r?\n`).Match(said)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"sync"
-	"unicode/utf8"
 )
 
 // What a stored message becomes on the wire (RFC 1939, section 3, and
@@ -172,26 +171,4 @@ func (t *topReader) lineDone() {
 	case blank:
 		t.body = true
 	}
-}
-
-// hasUTF8Header says whether the header section at the beginning of a message
-// holds characters beyond ASCII in UTF-8 (RFC 6532). Octets that are not UTF-8
-// are some older character set, of which RFC 6856 says nothing.
-func hasUTF8Header(message []byte) bool {
-	for len(message) > 0 {
-		line, rest, _ := bytes.Cut(message, []byte{'\n'})
-		if len(bytes.TrimSuffix(line, []byte{'\r'})) == 0 {
-			return false
-		}
-		for _, c := range line {
-			if c >= utf8.RuneSelf {
-				if utf8.Valid(line) {
-					return true
-				}
-				break
-			}
-		}
-		message = rest
-	}
-	return false
 }

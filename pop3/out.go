@@ -16,6 +16,7 @@ var outBuffers = sync.Pool{New: func() any { return new([OutBuffer]byte) }}
 type output struct {
 	conn    net.Conn
 	timeout time.Duration
+	until   time.Time // when the last write must be done; zero: whenever
 	array   *[OutBuffer]byte
 	buf     []byte // of array; nil while there is none
 	err     error
@@ -35,7 +36,11 @@ func (o *output) room(n int) {
 // send writes the first n octets and keeps the others.
 func (o *output) send(n int) {
 	if o.err == nil {
-		o.err = o.conn.SetWriteDeadline(time.Now().Add(o.timeout))
+		deadline := time.Now().Add(o.timeout)
+		if !o.until.IsZero() && o.until.Before(deadline) {
+			deadline = o.until
+		}
+		o.err = o.conn.SetWriteDeadline(deadline)
 	}
 	if o.err == nil {
 		_, o.err = o.conn.Write(o.buf[:n])
@@ -60,18 +65,26 @@ func (o *output) drop() {
 	}
 }
 
-// text adds s, which is shorter than the buffer.
-func (o *output) text(s string) {
-	o.room(len(s))
-	o.buf = append(o.buf, s...)
+// line adds a line that is shorter than the buffer and begins with no dot.
+func (o *output) line(parts ...string) {
+	n := len("\r\n")
+	for _, p := range parts {
+		n += len(p)
+	}
+	o.room(n)
+	for _, p := range parts {
+		o.buf = append(o.buf, p...)
+	}
+	o.buf = append(o.buf, "\r\n"...)
 }
 
-// line adds a line of a listing: no dot is at its beginning.
-func (o *output) line(parts ...string) {
-	for _, p := range parts {
-		o.text(p)
+// dot ends a multi-line answer.
+func (o *output) dot() {
+	o.room(0)
+	if cap(o.buf)-len(o.buf) < endRoom {
+		o.sendMost()
 	}
-	o.text("\r\n")
+	o.buf = append(o.buf, ".\r\n"...)
 }
 
 // message sends a stored message as a multi-line answer and tells how many

@@ -43,7 +43,7 @@ type Server struct {
 	// UTF8Headers is for clients that don't use the UTF8 command.
 	UTF8Headers UTF8Policy
 
-	// Hostname is the right side of the APOP timestamp.
+	// Hostname is the right side of the APOP timestamp; empty: localhost.
 	Hostname string
 
 	// Expire is the argument of the EXPIRE capability, such as NEVER; empty:
@@ -83,6 +83,9 @@ func (s *Server) setUp() {
 		s.base, s.cancel = context.WithCancel(context.Background())
 		s.listeners = make(map[net.Listener]struct{})
 		s.sessions = make(map[*session]struct{})
+		if s.Hostname == "" {
+			s.Hostname = "localhost"
+		}
 		if s.Events == nil {
 			s.Events = silent{}
 		}
@@ -108,6 +111,11 @@ func (s *Server) serve(l net.Listener, implicit bool) error {
 	}
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.listeners, l)
+	}()
 
 	delay := minAcceptDelay
 	for {
@@ -139,6 +147,7 @@ func (s *Server) ServeConn(conn net.Conn, implicit bool) {
 		if !implicit { // nobody can read it before the handshake
 			_ = conn.SetDeadline(time.Now().Add(goodbye))
 			_, _ = conn.Write([]byte("-ERR " + refusal.Error() + "\r\n"))
+			linger(conn, conn)
 		}
 		_ = conn.Close()
 		return
@@ -212,7 +221,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-done:
 	case <-time.After(goodbye):
 		s.cancel()
-		s.each(func(c *session) { _ = c.transport.Close() })
+		s.each((*session).cutOff)
 		<-done
 	}
 	s.cancel()
@@ -239,7 +248,7 @@ func (s *Server) newSession(conn net.Conn) *session {
 		},
 		begun: time.Now(),
 	}
-	c.peer.Secure = s.AllowPlaintext || loopback(c.peer)
+	c.peer.Secure = s.AllowPlaintext || local(conn.RemoteAddr()) && local(conn.LocalAddr())
 	c.in = input{wait: c.beforeRead}
 	c.use(conn)
 	return c
@@ -257,11 +266,16 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// loopback says whether what the peers send stays on this machine. The ends of
-// a connection without addresses, such as a unix socket's, are here too.
-func loopback(p Peer) bool {
-	local := func(a netip.Addr) bool { return !a.IsValid() || a.IsLoopback() }
-	return local(p.Remote.Addr()) && local(p.Local.Addr())
+// local says whether an end of a connection is on this machine, so that nobody
+// elsewhere hears what is said.
+func local(a net.Addr) bool {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return a.IP.IsLoopback()
+	case *net.UnixAddr:
+		return true
+	}
+	return false
 }
 
 // addressKey is what connections are counted by: an IPv4 address, or the /64

@@ -28,12 +28,15 @@ type session struct {
 	ended     bool      // the loop ends once what is in out was sent
 	summary   Summary
 
+	bad     int  // bad commands so far
+	utf8    bool // UTF8 was given
 	greeted authorization
 	drop    *maildrop // nil in the AUTHORIZATION state
 
 	stopping sync.Mutex // guards what Shutdown uses
 	stopped  bool       // no further command is read
 	serving  bool       // logged in: not stopped at once
+	removing bool       // messages are being removed: not cut off
 }
 
 // reply is what a command did, when it did not fail.
@@ -66,6 +69,9 @@ func (c *session) serve(implicit bool) {
 			c.disconnected(err)
 		}
 	}
+	// Before the last answer, so that a client that comes back at once finds the
+	// maildrop free.
+	c.closeDrop()
 	c.sendRest()
 }
 
@@ -75,7 +81,7 @@ func (c *session) execute(line []byte) (reply, error) {
 		return reply{}, errSyntax
 	}
 	keyword, rest, _ := strings.Cut(string(line), " ")
-	keyword = strings.ToUpper(keyword)
+	keyword = upper(keyword)
 	mine, other := authorizationCommands, transactionCommands
 	if c.drop != nil {
 		mine, other = other, mine
@@ -129,7 +135,7 @@ func (c *session) refuse(err error) {
 	}
 	var e *Error
 	if errors.As(err, &e) && e.misuse {
-		if c.greeted.bad++; c.greeted.bad >= c.server.limits.BadCommands {
+		if c.bad++; c.bad >= c.server.limits.BadCommands {
 			line = "-ERR too many bad commands"
 			c.end(ReasonBadCommands, nil)
 		}
@@ -182,30 +188,26 @@ func (c *session) farewell(why Reason, e *Error, err error) {
 
 // sendRest sends the last answers.
 func (c *session) sendRest() {
-	if err := c.out.flush(); err == nil && c.summary.Reason != ReasonClosed {
-		c.linger()
+	quit := c.summary.Reason == ReasonQuit && len(c.in.buf) == c.in.start
+	if err := c.out.flush(); err == nil && !quit && c.summary.Reason != ReasonClosed {
+		linger(c.conn, c.transport)
 	}
 }
 
 // linger gives the client time to read the last answer: closing a TCP
 // connection with unread input resets it and takes that answer away.
-func (c *session) linger() {
-	if c.summary.Reason == ReasonQuit && len(c.in.buf) == c.in.start {
-		return
-	}
-	if t, ok := c.conn.(interface{ CloseWrite() error }); ok && t.CloseWrite() == nil {
-		_ = c.transport.SetReadDeadline(time.Now().Add(goodbye))
-		_, _ = io.CopyN(io.Discard, c.transport, maxSkip)
+func linger(conn, transport net.Conn) {
+	if t, ok := conn.(interface{ CloseWrite() error }); ok && t.CloseWrite() == nil {
+		_ = transport.SetReadDeadline(time.Now().Add(goodbye))
+		_, _ = io.CopyN(io.Discard, transport, maxSkip)
 	}
 }
 
 // close gives up everything the session holds. A fault in a session, or in the
 // backend on its behalf, ends that session alone.
 func (c *session) close() {
-	if fault := recover(); fault != nil {
-		err := fmt.Errorf("panic: %v\n%s", fault, debug.Stack())
-		c.end(ReasonFault, err)
-		c.fail("session", err)
+	if p := recover(); p != nil {
+		c.fault(p)
 	}
 	c.closeDrop()
 	_ = c.out.flush()
@@ -214,11 +216,18 @@ func (c *session) close() {
 	c.server.Events.Closed(c.peer, c.summary)
 }
 
+// fault ends the session because of a defect.
+func (c *session) fault(p any) {
+	err := fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	c.end(ReasonFault, err)
+	c.fail("session", err)
+}
+
 // use makes conn the one that is read and written.
 func (c *session) use(conn net.Conn) {
 	c.conn = conn
 	c.in.r = conn
-	c.out = output{conn: conn, timeout: c.server.limits.Write}
+	c.out = output{conn: conn, timeout: c.server.limits.Write, until: c.loginDeadline().Add(goodbye)}
 }
 
 // beforeRead is called before each read: everything is answered, so what was
@@ -228,7 +237,7 @@ func (c *session) beforeRead() error {
 		return err
 	}
 	if c.until.IsZero() {
-		c.until = c.begun.Add(c.server.limits.Login)
+		c.until = c.loginDeadline()
 		if c.drop != nil {
 			c.until = time.Now().Add(c.server.limits.Idle)
 		}
@@ -252,11 +261,38 @@ func (c *session) stop(all bool) {
 	}
 }
 
+// cutOff closes the connection, unless messages are being removed: what came of
+// that is told in a short time.
+func (c *session) cutOff() {
+	c.stopping.Lock()
+	defer c.stopping.Unlock()
+	if !c.removing {
+		_ = c.transport.Close()
+	}
+}
+
+func (c *session) beginRemoving() {
+	c.stopping.Lock()
+	defer c.stopping.Unlock()
+	c.removing = true
+}
+
+func (c *session) endRemoving() {
+	c.stopping.Lock()
+	defer c.stopping.Unlock()
+	if c.stopped {
+		c.out.timeout = goodbye
+	}
+}
+
 func (c *session) isStopped() bool {
 	c.stopping.Lock()
 	defer c.stopping.Unlock()
 	return c.stopped
 }
+
+// loginDeadline is when a login must have succeeded.
+func (c *session) loginDeadline() time.Time { return c.begun.Add(c.server.limits.Login) }
 
 // lineLimit is the limit of the command that begins so.
 func (c *session) lineLimit(begin []byte) int {
@@ -273,7 +309,7 @@ func (c *session) saslLimit([]byte) int { return c.server.limits.SASLLine + len(
 func (c *session) startTLS() bool {
 	c.in.discard() // whatever came in plaintext is nobody's
 	conn := tls.Server(c.transport, c.server.TLS)
-	c.until = c.begun.Add(c.server.limits.Login)
+	c.until = c.loginDeadline()
 	err := c.beforeRead()
 	if err == nil {
 		err = c.transport.SetWriteDeadline(c.until)

@@ -32,38 +32,39 @@ func (s *Slots) Acquire(key string) bool {
 func (s *Slots) Release(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open[key]--; s.open[key] <= 0 {
+	if s.open[key] <= 1 {
 		delete(s.open, key)
+		return
 	}
+	s.open[key]--
 }
 
 // Accounts bounds the sessions of each account, for backends: how many at once
 // and how soon after one another. One at once is the exclusive lock of
 // RFC 1939, section 4.
 type Accounts struct {
-	// Delay is the least time from one login to the next (RFC 2449,
-	// section 8.1.1); 0: any.
-	Delay time.Duration
-
 	sessions Slots
+	delay    time.Duration
 
 	mu    sync.Mutex
 	last  map[string]time.Time
 	swept time.Time
 }
 
-// NewAccounts allows so many sessions at once for each account, 0: any number.
+// NewAccounts allows so many sessions at once for each account, 0: any number,
+// and a login no sooner than delay after the one before (RFC 2449, section
+// 8.1.1).
 func NewAccounts(sessions int, delay time.Duration) *Accounts {
-	return &Accounts{Delay: delay, sessions: Slots{Max: sessions}, last: make(map[string]time.Time)}
+	return &Accounts{delay: delay, sessions: Slots{Max: sessions}, last: make(map[string]time.Time)}
 }
 
 // Begin is called when a login to an account has succeeded. It fails with
-// [ErrInUse] or [ErrLoginDelay]; otherwise the session calls end at its end.
+// [ErrInUse] or [ErrLoginDelay]; otherwise the session calls end once, at its end.
 func (a *Accounts) Begin(account string) (end func(), err error) {
 	if !a.sessions.Acquire(account) {
 		return nil, ErrInUse
 	}
-	if a.Delay > 0 && a.tooSoon(account, time.Now()) {
+	if a.delay > 0 && a.tooSoon(account, time.Now()) {
 		a.sessions.Release(account)
 		return nil, ErrLoginDelay
 	}
@@ -73,12 +74,12 @@ func (a *Accounts) Begin(account string) (end func(), err error) {
 func (a *Accounts) tooSoon(account string, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if last, ok := a.last[account]; ok && now.Sub(last) < a.Delay {
+	if last, ok := a.last[account]; ok && now.Sub(last) < a.delay {
 		return true
 	}
-	if now.Sub(a.swept) >= a.Delay { // so that the map holds recent logins only
+	if now.Sub(a.swept) >= a.delay { // so that the map holds recent logins only
 		for name, last := range a.last {
-			if now.Sub(last) >= a.Delay {
+			if now.Sub(last) >= a.delay {
 				delete(a.last, name)
 			}
 		}

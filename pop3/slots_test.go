@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -77,17 +78,17 @@ func TestAddressKey(t *testing.T) {
 	}
 }
 
-func TestLoopback(t *testing.T) {
-	local, away := netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("192.0.2.1:1")
+func TestLocal(t *testing.T) {
 	for _, test := range []struct {
-		remote, local netip.AddrPort
-		want          bool
+		addr net.Addr
+		want bool
 	}{
-		{local, local, true}, {netip.MustParseAddrPort("[::1]:1"), netip.MustParseAddrPort("[::1]:2"), true},
-		{away, local, false}, {local, away, false}, {netip.AddrPort{}, netip.AddrPort{}, true},
+		{&net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}, true}, {&net.TCPAddr{IP: net.IPv6loopback}, true},
+		{&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, false}, {&net.TCPAddr{}, false},
+		{&net.UnixAddr{}, true}, {nil, false}, {&net.UDPAddr{IP: net.IPv6loopback}, false},
 	} {
-		if got := loopback(Peer{Remote: test.remote, Local: test.local}); got != test.want {
-			t.Errorf("%v to %v is loopback: %v", test.remote, test.local, got)
+		if got := local(test.addr); got != test.want {
+			t.Errorf("%v is local: %v", test.addr, got)
 		}
 	}
 }

@@ -1,11 +1,9 @@
 package pop3
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 )
 
@@ -18,11 +16,10 @@ type maildrop struct {
 	octets   int64  // of those
 }
 
-func newMaildrop(m Maildrop) *maildrop {
-	d := &maildrop{Maildrop: m}
-	d.messages, d.octets = m.Stat()
-	d.live = d.messages
-	return d
+// reset forgets all marks.
+func (d *maildrop) reset() {
+	d.messages, d.octets = d.Stat()
+	d.live, d.marks = d.messages, nil
 }
 
 func (d *maildrop) marked(i int) bool { return d.marks != nil && d.marks[i] }
@@ -46,23 +43,20 @@ func (d *maildrop) summary() string {
 	return fmt.Sprintf("%d messages (%d octets)", d.live, d.octets)
 }
 
-// context is what the backend's calls for this session run in.
-func (c *session) context() context.Context { return c.server.base }
-
 func (c *session) cmdStat([]string) (reply, error) {
 	return reply{text: strconv.Itoa(c.drop.live) + " " + strconv.FormatInt(c.drop.octets, 10)}, nil
 }
 
 func (c *session) cmdList(args []string) (reply, error) {
 	return c.listing(args, func(dst []byte, i int) ([]byte, error) {
-		octets, err := c.drop.Octets(c.context(), i)
+		octets, err := c.drop.Octets(c.server.base, i)
 		return strconv.AppendInt(dst, octets, 10), err
 	})
 }
 
 func (c *session) cmdUidl(args []string) (reply, error) {
 	return c.listing(args, func(dst []byte, i int) ([]byte, error) {
-		uidl, err := c.drop.UIDL(c.context(), i)
+		uidl, err := c.drop.UIDL(c.server.base, i)
 		return append(dst, uidl...), err
 	})
 }
@@ -83,7 +77,9 @@ func (c *session) listing(args []string, value func(dst []byte, i int) ([]byte, 
 			if c.drop.marked(i) {
 				continue
 			}
-			o.room(listLine)
+			if o.room(listLine); o.err != nil {
+				return o.err
+			}
 			var err error
 			o.buf = append(strconv.AppendInt(o.buf, int64(i+1), 10), ' ')
 			if o.buf, err = value(o.buf, i); err != nil {
@@ -91,7 +87,7 @@ func (c *session) listing(args []string, value func(dst []byte, i int) ([]byte, 
 			}
 			o.buf = append(o.buf, "\r\n"...)
 		}
-		o.text(".\r\n")
+		o.dot()
 		return nil
 	}
 	return reply{text: c.drop.summary() + " follow", body: body}, nil
@@ -106,7 +102,7 @@ func (c *session) cmdRetr(args []string) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	octets, err := c.drop.Octets(c.context(), i)
+	octets, err := c.drop.Octets(c.server.base, i)
 	if err != nil {
 		return reply{}, err
 	}
@@ -156,40 +152,13 @@ func (c *session) cmdTop(args []string) (reply, error) {
 	return reply{text: "top of message follows", body: body}, nil
 }
 
-// open opens a message, if the client may have it as it is.
-func (c *session) open(i int) (io.ReadCloser, error) {
-	m, err := c.drop.Open(c.context(), i)
-	if err != nil || c.greeted.utf8 || c.server.UTF8Headers == SendUTF8 {
-		return m, err
-	}
-	// The beginning is looked at, and then put back.
-	begin := make([]byte, utf8HeaderSearch)
-	n, err := io.ReadFull(m, begin)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		m.Close()
-		return nil, err
-	}
-	if hasUTF8Header(begin[:n]) {
-		m.Close()
-		return nil, errNeedsUTF8
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(begin[:n]), m), m}, nil
-}
-
-// utf8HeaderSearch is how far into a message UTF-8 header fields are looked
-// for: headers are rarely longer, and memory has to be bounded.
-const utf8HeaderSearch = 64 << 10
-
 func (c *session) cmdDele(args []string) (reply, error) {
 	d := c.drop
 	i, err := d.find(args[0])
 	if err != nil {
 		return reply{}, err
 	}
-	octets, err := d.Octets(c.context(), i)
+	octets, err := d.Octets(c.server.base, i)
 	if err != nil {
 		return reply{}, err
 	}
@@ -203,7 +172,7 @@ func (c *session) cmdDele(args []string) (reply, error) {
 }
 
 func (c *session) cmdRset([]string) (reply, error) {
-	*c.drop = *newMaildrop(c.drop.Maildrop)
+	c.drop.reset()
 	return reply{text: c.drop.summary()}, nil
 }
 
@@ -223,9 +192,6 @@ func (c *session) cmdQuit([]string) (reply, error) {
 	}
 	c.summary.Dele = len(remove) - failed
 	c.end(ReasonQuit, err)
-	// Before the answer, so that a client that comes back at once finds the
-	// maildrop free.
-	c.closeDrop()
 	if err != nil {
 		return reply{}, &Error{Code: "SYS/TEMP", Text: fmt.Sprintf("%d of %d deleted messages were not removed", failed, len(remove))}
 	}
@@ -242,14 +208,28 @@ func (c *session) remove(messages []int) (failed int, err error) {
 		c.disconnected(err)
 		return len(messages), errDisconnected
 	}
-	return c.drop.Remove(context.WithoutCancel(c.context()), messages)
+	c.beginRemoving()
+	failed, err = c.drop.Remove(context.WithoutCancel(c.server.base), messages)
+	c.endRemoving()
+	if err == nil && failed > 0 {
+		err = errors.New("the backend does not say why")
+	}
+	return failed, err
 }
 
+// closeDrop gives the maildrop up. That happens once, even if it panics.
 func (c *session) closeDrop() {
-	if c.drop != nil {
-		if err := c.drop.Close(); err != nil {
-			c.fail("closing the maildrop", err)
+	d := c.drop
+	if d == nil {
+		return
+	}
+	c.drop = nil
+	defer func() {
+		if p := recover(); p != nil {
+			c.fault(p)
 		}
-		c.drop = nil
+	}()
+	if err := d.Close(); err != nil {
+		c.fail("closing the maildrop", err)
 	}
 }

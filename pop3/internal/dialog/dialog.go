@@ -62,7 +62,8 @@ func Run(t *testing.T, file string, wrap func(pop3.Backend) pop3.Backend) {
 		}
 	}
 	d.backend.Add("alice", "secret", d.messages...)
-	d.server.Backend = wrap(d.backend)
+	ledger := NewLedger(wrap(d.backend))
+	d.server.Backend = ledger
 	d.server.Limits = *d.limits
 	d.begin()
 	for ; d.next < len(lines) && !t.Failed(); d.next++ {
@@ -70,6 +71,7 @@ func Run(t *testing.T, file string, wrap func(pop3.Backend) pop3.Backend) {
 	}
 	_ = d.conn.Close()
 	d.wait()
+	ledger.Check(t)
 }
 
 type dialog struct {
