@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net/netip"
+	"time"
 )
 
 // Peer is one client connection as the backend sees it.
@@ -27,6 +28,10 @@ type Offer struct {
 	UTF8User bool     // names and passwords may be UTF-8 (RFC 6856, section 2.2)
 	APOP     bool     // at least one account has a secret that APOP can use (RFC 1939, section 7)
 	SASL     []string // mechanism names, the preferred first (RFC 5034)
+
+	// LoginDelay is the least time from one login of an account to the next,
+	// which the backend enforces; 0: any (RFC 2449, section 6.5).
+	LoginDelay time.Duration
 }
 
 // Backend decides who may log in and opens their maildrops. Its methods are

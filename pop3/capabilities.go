@@ -42,8 +42,8 @@ func (c *session) capabilities() []string {
 	if s.Expire != "" {
 		lines = append(lines, "EXPIRE "+s.Expire)
 	}
-	if s.LoginDelay > 0 {
-		seconds := (s.LoginDelay + time.Second - 1) / time.Second
+	if offer.LoginDelay > 0 {
+		seconds := (offer.LoginDelay + time.Second - 1) / time.Second
 		lines = append(lines, "LOGIN-DELAY "+strconv.Itoa(int(seconds)))
 	}
 	return append(lines, "IMPLEMENTATION sidepop")

@@ -50,10 +50,6 @@ type Server struct {
 	// not announced (RFC 2449, section 6.7).
 	Expire string
 
-	// LoginDelay is announced as LOGIN-DELAY where it is not zero; the
-	// backend enforces it (RFC 2449, section 6.5).
-	LoginDelay time.Duration
-
 	initialise sync.Once
 	limits     Limits
 	perAddress Slots

@@ -17,6 +17,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/emersion/go-sasl"
 
@@ -25,8 +26,9 @@ import (
 
 // Backend holds accounts. Its exported fields are not changed while it serves.
 type Backend struct {
-	APOPOn   bool           // offer APOP
-	Accounts *pop3.Accounts // bounds the sessions of each account
+	APOPOn     bool           // offer APOP
+	Accounts   *pop3.Accounts // bounds the sessions of each account
+	LoginDelay time.Duration  // announced; Accounts enforces one
 
 	mu       sync.Mutex
 	accounts map[string]*account
@@ -81,7 +83,7 @@ func (b *Backend) Messages(user string) []string {
 }
 
 func (b *Backend) Offer(p pop3.Peer) pop3.Offer {
-	o := pop3.Offer{Password: p.Secure, UTF8User: true, APOP: b.APOPOn}
+	o := pop3.Offer{Password: p.Secure, UTF8User: true, APOP: b.APOPOn, LoginDelay: b.LoginDelay}
 	if p.Secure {
 		o.SASL = []string{sasl.Plain}
 	}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sidepop/auth"
+	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/index"
+	"sidepop/pop3"
+)
+
+// backend joins auth and index to the protocol. It implements [pop3.Backend].
+type backend struct {
+	users    *auth.Passwd
+	accounts *pop3.Accounts
+	mailbox  string // for accounts without their own, as in the configuration
+	apop     bool
+	options  index.Options
+	uid      uint32 // who reads all mail: this process
+
+	loginDelay time.Duration
+}
+
+// newBackend makes the backend of a configuration. Skipped is told of what is
+// in Maildirs and not served.
+func newBackend(c *config.Config, users *auth.Passwd, skipped func(path, reason string)) *backend {
+	return &backend{
+		users:    users,
+		accounts: pop3.NewAccounts(c.Limits.SessionsPerUser, c.Limits.LoginDelay),
+		mailbox:  c.Mailbox,
+		apop:     c.Auth.APOP,
+		uid:      uint32(os.Geteuid()),
+
+		loginDelay: c.Limits.LoginDelay,
+		options: index.Options{
+			Measure: pop3.Measure,
+			Scheme:  c.UIDL,
+			XUIDL:   c.XUIDL,
+			Skipped: skipped,
+
+			ListsBefore: c.ListsBefore,
+		},
+	}
+}
+
+// Offer implements [pop3.Backend]. APOP sends no password, so it needs no TLS.
+func (b *backend) Offer(p pop3.Peer) pop3.Offer {
+	o := pop3.Offer{UTF8User: true, APOP: b.apop && b.users.OffersAPOP(), LoginDelay: b.loginDelay}
+	if p.Secure {
+		o.Password = true
+		o.SASL = []string{"PLAIN", "LOGIN"}
+	}
+	return o
+}
+
+// Password implements [pop3.Backend].
+func (b *backend) Password(ctx context.Context, p pop3.Peer, user, password string) (pop3.Maildrop, error) {
+	account, err := b.users.Verify(ctx, user, password, p.Remote.Addr())
+	return b.login(ctx, account, err)
+}
+
+// APOP implements [pop3.Backend].
+func (b *backend) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest string) (pop3.Maildrop, error) {
+	account, err := b.users.VerifyAPOP(ctx, user, timestamp, digest, p.Remote.Addr())
+	return b.login(ctx, account, err)
+}
+
+// SASL implements [pop3.Backend].
+func (b *backend) SASL(ctx context.Context, p pop3.Peer, mechanism string) (pop3.Exchange, error) {
+	x := &exchange{backend: b}
+	verify := func(user, password string) (err error) {
+		x.account, err = b.users.Verify(ctx, user, password, p.Remote.Addr())
+		return err
+	}
+	switch mechanism {
+	case "PLAIN":
+		x.Exchange = auth.NewPlain(verify)
+	case "LOGIN":
+		x.Exchange = auth.NewLogin(verify)
+	default:
+		return nil, fmt.Errorf("%w: mechanism %q is not offered", pop3.ErrPermanent, mechanism)
+	}
+	return x, nil
+}
+
+// exchange is a SASL exchange. It implements [pop3.Exchange].
+type exchange struct {
+	*auth.Exchange
+	backend *backend
+	account *auth.Account // whose secret was right
+}
+
+// Step implements [pop3.Exchange].
+func (x *exchange) Step(ctx context.Context, response []byte) (challenge []byte, m pop3.Maildrop, err error) {
+	challenge, done, err := x.Next(response)
+	if err == nil && !done {
+		return challenge, nil, nil
+	}
+	m, err = x.backend.login(ctx, x.account, err)
+	return nil, m, err
+}
+
+// Close implements [pop3.Exchange].
+func (x *exchange) Close() error { return nil }
+
+// login is the second half of every login: err is whether the secret was right.
+func (b *backend) login(ctx context.Context, account *auth.Account, err error) (pop3.Maildrop, error) {
+	if err != nil {
+		return nil, authError(err)
+	}
+	path, err := b.path(account)
+	if err != nil {
+		return nil, &refusal{pop3.ErrPermanent, err}
+	}
+	end, err := b.accounts.Begin(account.Name)
+	if err != nil {
+		return nil, err
+	}
+	mailbox, err := index.Open(ctx, path, b.options)
+	if err != nil {
+		end()
+		return nil, openError(path, err)
+	}
+	return &maildrop{mailbox: mailbox, user: account.Name, end: end}, nil
+}
+
+// path is where an account's mail is.
+func (b *backend) path(a *auth.Account) (string, error) {
+	if a.UID != nil && *a.UID != b.uid {
+		return "", fmt.Errorf("the mail of %s belongs to user id %d, and sidepop reads all mail as user id %d: "+
+			"set user in the configuration to that one, or leave the uid of the account empty", a.Name, *a.UID, b.uid)
+	}
+	template := b.mailbox
+	if a.Mail != "" {
+		var err error
+		if template, err = maildirOf(a.Mail); err != nil {
+			return "", fmt.Errorf("mail setting of %s: %w", a.Name, err)
+		}
+	}
+	path, err := a.Expand(template)
+	if err != nil {
+		return "", fmt.Errorf("mailbox %s of %s: %w", template, a.Name, err)
+	}
+	if !filepath.IsAbs(path) {
+		return "", fmt.Errorf("mailbox %s of %s is %q, expected a path from /", template, a.Name, path)
+	}
+	return path, nil
+}
+
+// maildirOf is the inbox of a mail setting as Dovecot has it: a driver, a path
+// and options, each after a colon (its documentation, "Mail location").
+func maildirOf(setting string) (path string, err error) {
+	driver, rest, ok := strings.Cut(setting, ":")
+	if strings.ContainsAny(driver, "/~%") {
+		driver, rest, ok = "maildir", setting, true // the driver may be left out
+	}
+	if driver != "maildir" || !ok {
+		return "", fmt.Errorf("%q, expected maildir: and a path", setting)
+	}
+	path, options, _ := strings.Cut(rest, ":")
+	for option := range strings.SplitSeq(options, ":") {
+		if inbox, ok := strings.CutPrefix(option, "INBOX="); ok {
+			path = inbox
+		}
+	}
+	return path, nil
+}
+
+// authError is the one place where an error of auth becomes one of the
+// protocol. Everybody who has no right to log in hears the same.
+func authError(err error) error {
+	reply := pop3.ErrTemporary
+	switch {
+	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDenied), errors.Is(err, auth.ErrProtocol):
+		reply = pop3.ErrCredentials
+	case errors.Is(err, auth.ErrPermanent):
+		reply = pop3.ErrPermanent
+	}
+	return &refusal{reply, err}
+}
+
+// openError is the one place where an error of index.Open becomes one of the
+// protocol.
+func openError(path string, err error) error {
+	if fi, statErr := os.Stat(path); statErr == nil && fi.Mode().IsRegular() {
+		return &refusal{pop3.ErrPermanent, err}
+	}
+	return &refusal{pop3.ErrTemporary, err}
+}
+
+// messageError is the one place where an error of an open mailbox becomes one
+// of the protocol.
+func messageError(err error) error {
+	if errors.Is(err, index.ErrGone) {
+		return &refusal{pop3.ErrGone, err}
+	}
+	return &refusal{pop3.ErrTemporary, err}
+}
+
+// refusal is an error with what the client is told of it. Its text is for the
+// log, where the client's would add nothing.
+type refusal struct {
+	reply  *pop3.Error
+	reason error
+}
+
+func (r *refusal) Error() string   { return r.reason.Error() }
+func (r *refusal) Unwrap() []error { return []error{r.reply, r.reason} }
+
+// maildrop is a mailbox of a session. It implements [pop3.Maildrop].
+type maildrop struct {
+	mailbox *index.Mailbox
+	user    string
+	end     func() // of the account's session
+}
+
+// User implements [pop3.Maildrop].
+func (m *maildrop) User() string { return m.user }
+
+// Stat implements [pop3.Maildrop].
+func (m *maildrop) Stat() (messages int, octets int64) {
+	return m.mailbox.Len(), m.mailbox.Octets()
+}
+
+// Octets implements [pop3.Maildrop].
+func (m *maildrop) Octets(_ context.Context, message int) (int64, error) {
+	return m.mailbox.Message(message).Octets, nil
+}
+
+// UIDL implements [pop3.Maildrop].
+func (m *maildrop) UIDL(_ context.Context, message int) (string, error) {
+	return m.mailbox.Message(message).UIDL, nil
+}
+
+// Open implements [pop3.Maildrop].
+func (m *maildrop) Open(_ context.Context, message int) (io.ReadCloser, error) {
+	f, err := m.mailbox.OpenMessage(message)
+	if err != nil {
+		return nil, messageError(err)
+	}
+	return f, nil
+}
+
+// Remove implements [pop3.Maildrop].
+func (m *maildrop) Remove(ctx context.Context, messages []int) (failed int, err error) {
+	failed, err = m.mailbox.Remove(ctx, messages)
+	if err != nil {
+		err = messageError(err)
+	}
+	return failed, err
+}
+
+// Close implements [pop3.Maildrop].
+func (m *maildrop) Close() error {
+	defer m.end()
+	return m.mailbox.Close()
+}

@@ -1,0 +1,96 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sidepop/cmd/sidepop/internal/certs"
+)
+
+// TestCheck has configurations that do not fit the machine beside the messages
+// they must give. $D stands for a folder with the files below.
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	for _, n := range []string{"1", "2"} {
+		if err := certs.WriteLocal(filepath.Join(dir, "cert"+n), filepath.Join(dir, "key"+n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, content := range map[string]string{
+		"users":   "",
+		"damaged": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const other = 12345 // the user id of nobody in particular
+	tests := []struct {
+		euid       int
+		text, want string // want is the message, or ""
+	}{
+		{other, ``, ``},
+		{0, `user = "nobody"`, ``},
+		{0, ``, `f: user: missing, expected the user to become, since sidepop is started as root: user = "vmail", or whoever may read and remove the mail`},
+		{0, `user = "nosuchuser"`, `f:4: user: "nosuchuser", expected a user of this machine (getent passwd lists them)`},
+		{0, `user = "root"`, `f:4: user: "root" has the user id 0, expected a user without root's rights`},
+		{other, `user = "nobody"`, `f:4: user: "nobody", expected sidepop to be started as that user or as root; it runs as user id 12345`},
+
+		{other, `tls = {certificate = "$D/cert1", key = "$D/key1"}`, ``},
+		{other, `tls = {certificate = "$D/cert1", key = "$D/key2"}`,
+			`f:4: tls.key: $D/key2 is not the key of $D/cert1, expected its private key without passphrase in PEM (private key does not match public key)`},
+		{other, `tls = {certificate = "$D/none", key = "$D/key1"}`,
+			`f:4: tls.certificate: $D/none can't be read by user id $U (no such file or directory), expected a file that it may read`},
+		{other, `tls = {certificate = "$D/cert1", key = "$D"}`,
+			`f:4: tls.key: $D can't be read by user id $U (is a directory), expected a file that it may read`},
+		{other, `tls = {certificate = "$D/key1", key = "$D/key1"}`,
+			`f:4: tls.certificate: $D/key1 has no certificate, expected PEM with -----BEGIN CERTIFICATE-----`},
+		{other, `tls = {certificate = "$D/damaged", key = "$D/key1"}`,
+			`f:4: tls.certificate: $D/damaged is damaged: x509: malformed certificate`},
+		{other, `tls = {certificate = "$D/cert1", key = "$D/cert1"}`,
+			`f:4: tls.key: $D/cert1 is not the key of $D/cert1, expected its private key without passphrase in PEM (found a certificate rather than a key in the PEM for the private key)`},
+
+		{other, `passwd = "$D/none"`,
+			`f:3: auth.passwd_file: $D/none can't be read by user id $U (no such file or directory), expected a file that it may read`},
+		{other, `passwd = "$D"`,
+			`f:3: auth.passwd_file: $D is not a file, expected the file with the users and their password hashes`},
+		{other, `passwd = "$D/%d"`, ``},
+		{other, `passwd = "$D/passwd.%d/users"`, ``},
+		{other, `passwd = "$D/none/%d"`,
+			`f:3: auth.passwd_file: $D/none can't be read by user id $U (no such file or directory), expected a file that it may read`},
+		{other, `passwd = "$D/users/%d"`,
+			`f:3: auth.passwd_file: $D/users is not a folder, expected the folder with the domains' files`},
+
+		{0, `tls = {certificate = "$D/cert1", key = "$D/key2"}`, // all at once
+			`f: user: missing, expected the user to become, since sidepop is started as root: user = "vmail", or whoever may read and remove the mail
+f:4: tls.key: $D/key2 is not the key of $D/cert1, expected its private key without passphrase in PEM (private key does not match public key)`},
+	}
+	for _, tt := range tests {
+		passwd, line := `"$D/users"`, tt.text
+		if rest, ok := strings.CutPrefix(tt.text, "passwd = "); ok {
+			passwd, line = rest, ""
+		}
+		fill := strings.NewReplacer("$D", dir, "$U", me.Uid)
+		text := fmt.Sprintf("\nlisten.pop3 = [\"[::]:110\"]\nauth.passwd_file = %s\n%s\n", passwd, line)
+		c, err := Parse("f", fill.Replace(text))
+		if err != nil {
+			t.Errorf("%s: %v", tt.text, err)
+			continue
+		}
+		got := ""
+		if err := c.Check(tt.euid); err != nil {
+			got = err.Error()
+		}
+		if want := fill.Replace(tt.want); got != want {
+			t.Errorf("%s as %d:\n got %s\nwant %s", tt.text, tt.euid, got, want)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+// Package config reads sidepop's configuration file, a TOML document.
+//
+// Invariants:
+//   - Every key is named once, in [Config.keys], with its bounds; whatever else
+//     stands in a file is refused.
+//   - All that is wrong with a file is reported at once, each with its line.
+//   - A [Config] that was read without error holds only values in their bounds.
+//     What depends on the machine (files, users) is for [Config.Check].
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"sidepop/index"
+	"sidepop/pop3"
+)
+
+// DefaultFile is where `sidepop serve` looks for its configuration.
+const DefaultFile = "/etc/sidepop/sidepop.toml"
+
+// Config is a configuration file's content. Fields are named after the keys.
+type Config struct {
+	Hostname string
+	User     string // empty: not given
+	Mailbox  string // a template for auth.Account.Expand
+	UIDL     index.Scheme
+	XUIDL    bool
+
+	// ListsBefore bounds the lists of a previous server; zero: it does not.
+	ListsBefore time.Time
+
+	Listen Listen
+	TLS    TLS
+	Auth   Auth
+	POP3   POP3
+	Limits Limits
+	Log    Log
+
+	file  string
+	lines map[string]int // where keys and tables stand
+}
+
+// Listen is where clients connect to.
+type Listen struct {
+	POP3  []netip.AddrPort // begins in plaintext, with STLS
+	POP3S []netip.AddrPort // begins with TLS
+}
+
+// TLS is the files of the server's certificate, in PEM; both or none are given.
+type TLS struct {
+	Certificate string
+	Key         string
+}
+
+// Auth is who may log in, and how.
+type Auth struct {
+	PasswdFile string // may hold %d
+	Plaintext  bool
+	APOP       bool
+}
+
+// POP3 is choices that the protocol leaves to the server.
+type POP3 struct {
+	UTF8Headers pop3.UTF8Policy
+	Expire      string // the EXPIRE capability's argument; empty: not announced
+}
+
+// Limits bounds what clients can use up.
+type Limits struct {
+	pop3.Limits
+	SessionsPerUser int
+	LoginDelay      time.Duration
+	ShutdownTime    time.Duration
+}
+
+// Log is what is logged, and how.
+type Log struct {
+	Level  string // one of [Levels]
+	Format string // one of [Formats]
+}
+
+const (
+	// DefaultMailbox is where MTAs that deliver to home directories usually
+	// put Maildirs.
+	DefaultMailbox = "~/Maildir"
+
+	// DefaultSessionsPerUser: several devices of one person poll at the same
+	// time, and a session that a broken network left behind must not lock its
+	// owner out for the idle time. RFC 1939, section 4 would have one: a
+	// maildrop there is locked, while messages in a Maildir need no lock.
+	DefaultSessionsPerUser = 10
+
+	// DefaultShutdownTime is shorter than the 90 seconds that systemd waits
+	// before it kills, and the 30 seconds of most container managers.
+	DefaultShutdownTime = 20 * time.Second
+)
+
+// Levels and Formats are the values of log.level, the least talkative first,
+// and of log.format, the default first.
+var (
+	Levels  = []string{"error", "warn", "info", "debug"}
+	Formats = []string{"auto", "text", "json", "journald"}
+)
+
+// Default is a configuration with every default.
+func Default() *Config {
+	return &Config{
+		Mailbox: DefaultMailbox,
+		UIDL:    index.SchemeOwn,
+		POP3:    POP3{UTF8Headers: pop3.SendUTF8, Expire: "NEVER"},
+		Limits: Limits{
+			Limits: pop3.Limits{
+				Line:          pop3.DefaultLine,
+				SASLLine:      pop3.DefaultSASLLine,
+				Login:         pop3.DefaultLogin,
+				Idle:          pop3.DefaultIdle,
+				Write:         pop3.DefaultWrite,
+				BadCommands:   pop3.DefaultBadCommands,
+				LoginFailures: pop3.DefaultLoginFailures,
+				Connections:   pop3.DefaultConnections,
+				PerAddress:    pop3.DefaultPerAddress,
+			},
+			SessionsPerUser: DefaultSessionsPerUser,
+			ShutdownTime:    DefaultShutdownTime,
+		},
+		Log: Log{Level: "info", Format: "auto"},
+	}
+}
+
+// Bounds of limits. They are far from anything sensible, to catch mistakes such
+// as a wrong unit.
+const (
+	day = 24 * time.Hour
+
+	// minLine: a shorter limit would break RFC 2449, section 4. maxLine: what
+	// one connection may make the server hold for one command.
+	minLine, maxLine = pop3.DefaultLine, 8 << 10
+
+	// minSASLLine is RFC 5034, section 4.
+	minSASLLine, maxSASLLine = pop3.DefaultSASLLine, 64 << 10
+
+	// minWait gives slow machines the time for a TLS handshake.
+	minWait = 5 * time.Second
+
+	maxCount       = 10_000
+	maxConnections = 1_000_000
+	maxShutdown    = 10 * time.Minute
+)
+
+// A key is one key of the file and what takes its value.
+type key struct {
+	name string // with its table
+	set  setter
+}
+
+// keys is every key there is, in the order of the manual page.
+func (c *Config) keys() []key {
+	return []key{
+		{"hostname", hostname(&c.Hostname)},
+		{"user", userName(&c.User)},
+		{"mailbox", mailbox(&c.Mailbox)},
+		{"uidl", choice(&c.UIDL, map[string]index.Scheme{
+			"sidepop": index.SchemeOwn,
+			"md5":     index.SchemeMD5,
+			"courier": index.SchemeCourier,
+		})},
+		{"x_uidl", truth(&c.XUIDL)},
+		{"uidl_lists_before", moment(&c.ListsBefore)},
+
+		{"listen.pop3", addresses(&c.Listen.POP3)},
+		{"listen.pop3s", addresses(&c.Listen.POP3S)},
+
+		{"tls.certificate", path(&c.TLS.Certificate)},
+		{"tls.key", path(&c.TLS.Key)},
+
+		{"auth.passwd_file", passwdFile(&c.Auth.PasswdFile)},
+		{"auth.plaintext", truth(&c.Auth.Plaintext)},
+		{"auth.apop", truth(&c.Auth.APOP)},
+
+		{"pop3.utf8_headers", choice(&c.POP3.UTF8Headers, map[string]pop3.UTF8Policy{
+			"send":   pop3.SendUTF8,
+			"refuse": pop3.RefuseUTF8,
+		})},
+		{"pop3.expire", expire(&c.POP3.Expire)},
+
+		{"limits.line", number(&c.Limits.Line, minLine, maxLine)},
+		{"limits.sasl_line", number(&c.Limits.SASLLine, minSASLLine, maxSASLLine)},
+		{"limits.login_time", duration(&c.Limits.Login, minWait, day)},
+		{"limits.idle_time", duration(&c.Limits.Idle, pop3.MinIdle, day)},
+		{"limits.write_time", duration(&c.Limits.Write, minWait, day)},
+		{"limits.bad_commands", number(&c.Limits.BadCommands, 1, maxCount)},
+		{"limits.login_failures", number(&c.Limits.LoginFailures, 1, maxCount)},
+		{"limits.connections", number(&c.Limits.Connections, 1, maxConnections)},
+		{"limits.connections_per_address", number(&c.Limits.PerAddress, 1, maxConnections)},
+		{"limits.sessions_per_user", number(&c.Limits.SessionsPerUser, 1, maxCount)},
+		{"limits.login_delay", duration(&c.Limits.LoginDelay, 0, day)},
+		{"limits.shutdown_time", duration(&c.Limits.ShutdownTime, 0, maxShutdown)},
+
+		{"log.level", text(&c.Log.Level, Levels)},
+		{"log.format", text(&c.Log.Format, Formats)},
+	}
+}

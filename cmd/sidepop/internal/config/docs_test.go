@@ -1,0 +1,108 @@
+package config
+
+import (
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	manPage    = "../../../../contrib/man/sidepop.toml.5"
+	sampleFile = "../../../../contrib/sidepop.toml"
+)
+
+// withoutDefault are the keys that an operator has to decide on.
+var withoutDefault = []string{
+	"user", "listen.pop3", "listen.pop3s", "tls.certificate", "tls.key", "auth.passwd_file",
+}
+
+func keyNames() (names []string) {
+	for _, k := range Default().keys() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+func readText(t *testing.T, file string) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// equalDefaults says whether c has the defaults in all that has one.
+func equalDefaults(c *Config) bool {
+	got := *c
+	got.User, got.Listen, got.TLS, got.Auth.PasswdFile, got.file, got.lines = "", Listen{}, TLS{}, "", "", nil
+	return reflect.DeepEqual(&got, Default())
+}
+
+// TestManPage finds every key in the manual page, in the order of the code,
+// with the code's default.
+func TestManPage(t *testing.T) {
+	items := regexp.MustCompile(`(?ms)^\.It Ic (\S+)$(.*?)^\.(?:It|El)`)
+	defaults := regexp.MustCompile(`(?m)^Default:\n\.Li (.*)$`)
+	// The end of an item is the beginning of the next: doubled, to be found.
+	page := strings.ReplaceAll(readText(t, manPage), "\n.It", "\n.El\n.It")
+	var documented []string
+	text := minimal
+	for _, item := range items.FindAllStringSubmatch(page, -1) {
+		key, body := item[1], item[2]
+		documented = append(documented, key)
+		found := defaults.FindStringSubmatch(body)
+		switch {
+		case slices.Contains(withoutDefault, key):
+			if found != nil || !strings.Contains(strings.ToLower(body), "there is no default") {
+				t.Errorf("%s does not say that it has no default", key)
+			}
+		case key == "hostname":
+			if !strings.Contains(body, "The default is the machine's own name.") {
+				t.Errorf("%s does not say what its default is", key)
+			}
+		case found == nil:
+			t.Errorf("%s has no default", key)
+		default:
+			text += key + " = " + strings.ReplaceAll(found[1], `\(dq`, `"`) + "\n"
+		}
+	}
+	if want := keyNames(); !slices.Equal(documented, want) {
+		t.Errorf("keys:\n got %v\nwant %v", documented, want)
+	}
+	c, err := Parse(manPage, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !equalDefaults(c) {
+		t.Errorf("defaults:\n got %+v\nwant %+v", c, Default())
+	}
+}
+
+// TestSample parses the sample configuration as it is, and with everything that
+// is commented out.
+func TestSample(t *testing.T) {
+	sample := readText(t, sampleFile)
+	full := regexp.MustCompile(`(?m)^#([a-z0-9_]+ = )`).ReplaceAllString(sample, "$1")
+	for _, text := range []string{sample, full} {
+		c, err := Parse(sampleFile, strings.ReplaceAll(text, "hostname = \"mx.example.org\"\n", "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !equalDefaults(c) {
+			t.Errorf("not the defaults: %+v", c)
+		}
+		if text == full {
+			for _, key := range keyNames() {
+				if _, ok := c.lines[key]; !ok && key != "hostname" {
+					t.Errorf("%s is not in the sample", key)
+				}
+			}
+		}
+	}
+	if !strings.Contains(sample, "\n#hostname = ") {
+		t.Error("hostname is not in the sample")
+	}
+}

@@ -1,0 +1,246 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// A Problem is something in a configuration file that can't be used.
+type Problem struct {
+	File string
+	Line int    // 0: the whole file
+	Key  string // with its table; empty: no certain one
+	Text string // what is wrong, and what was expected
+}
+
+func (p *Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	if p.Key != "" {
+		b.WriteString(": " + p.Key)
+	}
+	return b.String() + ": " + p.Text
+}
+
+// Problems is everything that is wrong with a file, by line.
+type Problems []*Problem
+
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// asError sorts the problems; no problems are no error.
+func (ps Problems) asError() error {
+	if len(ps) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(ps, func(a, b *Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key))
+	})
+	return ps
+}
+
+// maxFile is the largest configuration file, in bytes: something larger is
+// another kind of file.
+const maxFile = 1 << 20
+
+// Read reads and checks a configuration file. The error is [Problems].
+func Read(file string) (*Config, error) {
+	fi, err := os.Stat(file)
+	if err == nil && fi.Size() > maxFile {
+		err = fmt.Errorf("larger than %d bytes: not a configuration", maxFile)
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, Problems{{File: file, Text: "can't be read: " + reason(err)}}
+	}
+	return Parse(file, string(data))
+}
+
+// reason is an error without the path that the caller names itself.
+func reason(err error) string {
+	var pathErr *os.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err.Error()
+	}
+	return err.Error()
+}
+
+// Parse is Read for a file's content. File is its name in messages.
+func Parse(file, data string) (*Config, error) {
+	c := Default()
+	c.file, c.lines = file, make(map[string]int)
+	d := decoder{Config: c, setters: make(map[string]setter)}
+	for _, k := range c.keys() {
+		d.setters[k.name] = k.set
+	}
+	var top map[string]toml.Primitive
+	var err error
+	if d.meta, err = toml.Decode(data, &top); err != nil {
+		return nil, Problems{syntax(file, err)}
+	}
+	d.table("", top)
+	d.complete()
+	if err := d.problems.asError(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// syntax is an error of the TOML parser.
+func syntax(file string, err error) *Problem {
+	p := &Problem{File: file, Text: err.Error()}
+	var parse toml.ParseError
+	if errors.As(err, &parse) {
+		p.Line, p.Text = parse.Position.Line, "not TOML: "+parse.Message
+	}
+	return p
+}
+
+// decoder hands the values of a document to the setters.
+type decoder struct {
+	*Config
+	setters  map[string]setter
+	meta     toml.MetaData
+	problems Problems
+}
+
+// table decodes the keys of a table, whose name is prefix without its last dot.
+func (d *decoder) table(prefix string, values map[string]toml.Primitive) {
+	for name, value := range values {
+		key := prefix + toml.Key{name}.String() // in quotes where it needs them
+		if set, ok := d.setters[key]; ok {
+			d.decode(key, value, set)
+			continue
+		}
+		var inner map[string]toml.Primitive
+		d.decode(key, value, func(v any) error {
+			if !d.isTable(key) {
+				return errors.New("unknown key" + d.suggestion(key))
+			}
+			if _, ok := v.(map[string]any); !ok {
+				return unexpected(v, "a table: a line with ["+key+"], its keys in the lines below")
+			}
+			return nil
+		})
+		if d.isTable(key) && d.meta.PrimitiveDecode(value, &inner) == nil {
+			d.table(key+".", inner)
+		}
+	}
+}
+
+// isTable says whether key is a table with keys in it.
+func (d *decoder) isTable(key string) bool {
+	for known := range d.setters {
+		if strings.HasPrefix(known, key+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// decode hands one value to its setter and notes where it stands.
+func (d *decoder) decode(key string, value toml.Primitive, set setter) {
+	d.lines[key] = d.line(value)
+	err := d.meta.PrimitiveDecode(value, set)
+	if err == nil {
+		return
+	}
+	var parse toml.ParseError
+	if errors.As(err, &parse) {
+		d.problem(key, parse.Message)
+		return
+	}
+	d.problem(key, err.Error())
+}
+
+// errPosition makes the decoder say where it is.
+var errPosition = errors.New("position wanted")
+
+// line is where a value begins, which is the line of its key. The decoder says
+// so only beside an error. A table that is there by its keys alone, as in
+// "log.level = ...", has no line of its own: 0.
+func (d *decoder) line(value toml.Primitive) int {
+	err := d.meta.PrimitiveDecode(value, setter(func(any) error { return errPosition }))
+	var parse toml.ParseError
+	errors.As(err, &parse)
+	return parse.Position.Line
+}
+
+func (d *decoder) problem(key, text string) {
+	d.problems = append(d.problems, d.Problem(key, text))
+}
+
+// Problem is a problem with a key's value.
+func (c *Config) Problem(key, text string) *Problem {
+	return &Problem{File: c.file, Line: c.place(key), Key: key, Text: text}
+}
+
+// place is the line of a key or, for one that is not there, of its table or
+// what else is in that; 0 when there is nothing.
+func (c *Config) place(key string) int {
+	if line := c.lines[key]; line > 0 {
+		return line
+	}
+	table, _, ok := strings.Cut(key, ".")
+	if !ok {
+		return 0
+	}
+	first := c.lines[table]
+	for k, line := range c.lines {
+		if strings.HasPrefix(k, table+".") && (first == 0 || line < first) {
+			first = line
+		}
+	}
+	return first
+}
+
+// complete finds what is missing or does not fit together.
+func (d *decoder) complete() {
+	c := d.Config
+	if len(c.Listen.POP3)+len(c.Listen.POP3S) == 0 && !d.faulty("listen") {
+		d.problem("listen", `no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or both in the table [listen]`)
+	}
+	for _, a := range c.Listen.POP3S {
+		if slices.Contains(c.Listen.POP3, a) {
+			d.problem("listen.pop3s", a.String()+" is in listen.pop3 too, expected each address once")
+		}
+	}
+	switch hasCertificate, hasKey := d.given("tls.certificate"), d.given("tls.key"); {
+	case hasCertificate && !hasKey:
+		d.problem("tls.key", "missing, expected the file of the certificate's private key")
+	case hasKey && !hasCertificate:
+		d.problem("tls.certificate", "missing, expected the file of the certificate with its chain")
+	case len(c.Listen.POP3S) > 0 && !hasCertificate:
+		d.problem("listen.pop3s", "needs a certificate, expected certificate and key in the table [tls]")
+	}
+	if !d.given("auth.passwd_file") {
+		d.problem("auth.passwd_file", "missing, expected the file with the users and their password hashes")
+	}
+}
+
+// given says whether a key is in the file, with whatever value.
+func (d *decoder) given(key string) bool { _, ok := d.lines[key]; return ok }
+
+// faulty says whether something is wrong with a table already.
+func (d *decoder) faulty(table string) bool {
+	return slices.ContainsFunc(d.problems, func(p *Problem) bool {
+		return p.Key == table || strings.HasPrefix(p.Key, table+".")
+	})
+}

@@ -1,0 +1,182 @@
+package config
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sidepop/index"
+	"sidepop/pop3"
+)
+
+// minimal is what every configuration must have, without a line of its own.
+const minimal = `listen.pop3 = ["[::]:110"] # and the file of the users
+auth.passwd_file = "/users"
+`
+
+func TestParse(t *testing.T) {
+	c, err := Parse("f", `
+hostname = "mx_1.example.org"
+user = "vmail"
+mailbox = "/var/mail/%d/%n/"
+uidl = "courier"
+x_uidl = true
+uidl_lists_before = 2026-11-22T08:30:00+01:00
+listen = { pop3 = ["127.0.0.1:110", "[::1]:110"], pop3s = ["[::]:995"] }
+[tls]
+certificate = "/c"
+key = "/k"
+[auth]
+passwd_file = "/etc/%d/users"
+plaintext = true
+apop = true
+[pop3]
+utf8_headers = "refuse"
+expire = 30
+[limits]
+line = 512
+idle_time = "1h30m"
+sessions_per_user = 1
+[log]
+level = "debug"
+format = "journald"
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Hostname != "mx_1.example.org" || c.User != "vmail" || c.Mailbox != "/var/mail/%d/%n/" ||
+		c.UIDL != index.SchemeCourier || !c.XUIDL || c.ListsBefore.Unix() != 1795332600 {
+		t.Errorf("top: %+v", c)
+	}
+	if len(c.Listen.POP3) != 2 || c.Listen.POP3S[0] != netip.MustParseAddrPort("[::]:995") {
+		t.Errorf("listen: %+v", c.Listen)
+	}
+	if c.TLS != (TLS{"/c", "/k"}) || c.Auth != (Auth{"/etc/%d/users", true, true}) {
+		t.Errorf("tls, auth: %+v %+v", c.TLS, c.Auth)
+	}
+	if c.POP3 != (POP3{pop3.RefuseUTF8, "30"}) || c.Log != (Log{"debug", "journald"}) {
+		t.Errorf("pop3, log: %+v %+v", c.POP3, c.Log)
+	}
+	want := Default().Limits
+	want.Line, want.Idle, want.SessionsPerUser = 512, 90*time.Minute, 1
+	if c.Limits != want {
+		t.Errorf("limits: %+v", c.Limits)
+	}
+}
+
+// TestProblems has bad configurations beside the messages they must give. A
+// text that ends in minimal is complete but for what it shows.
+func TestProblems(t *testing.T) {
+	const addressList = `expected a list of IP addresses with ports, such as ["[::]:110"] or ["127.0.0.1:110", "[::1]:110"]`
+	tests := []struct{ text, want string }{
+		{"", `f: auth.passwd_file: missing, expected the file with the users and their password hashes
+f: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or both in the table [listen]`},
+		{"user = vmail\n", `f:1: not TOML: `},
+		{"[listen]\npop3 = []\npop3 = []\n", `f:3: not TOML: `},
+
+		{minimal + "usr = \"x\"", `f:3: usr: unknown key, expected user?`},
+		{minimal + "[log]\n\nuser = \"x\"", `f:5: log.user: unknown key, expected user? It belongs above the first table.`},
+		{minimal + "idle_time = \"1h\"", `f:3: idle_time: unknown key, expected limits.idle_time? It belongs in the table [limits].`},
+		{minimal + "[limits]\nidletime = \"1h\"", `f:4: limits.idletime: unknown key, expected limits.idle_time?`},
+		{minimal + "[limts]\nline = 3\nlime = 3", `f:3: limts: unknown key, expected limits?`},
+		{minimal + "[limits.line]\nx = 3", `f:3: limits.line: a table, expected a whole number from 255 to 8192`},
+		{minimal + "frobnicate = 1979-05-27", `f:3: frobnicate: unknown key, expected one of those in sidepop.toml(5)`},
+		{minimal + "log = \"info\"", `f:3: log: "info", expected a table: a line with [log], its keys in the lines below`},
+		{minimal + "[[log]]\nlevel = \"info\"", `f:3: log: a list of tables, expected a table: a line with [log], its keys in the lines below`},
+		{minimal + "\"log\".'levle' = \"info\"", `f:3: log.levle: unknown key, expected log.level?`},
+
+		{minimal + `"limits.line" = 300`, `f:3: "limits.line": unknown key, expected limits.line? It belongs in the table [limits].`},
+
+		{minimal + `hostname = "a b"`, `f:3: hostname: "a b", expected a host name such as "mx.example.org"`},
+		{minimal + `hostname = "evil>\r\n+OK"`, `f:3: hostname: "evil>\r\n+OK", expected a host name such as "mx.example.org"`},
+		{minimal + `user = ""`, `f:3: user: "", expected the name of a user of this machine, such as "vmail"`},
+		{minimal + `user = 0`, `f:3: user: 0, expected the name of a user of this machine, such as "vmail"`},
+		{minimal + `mailbox = "Maildir"`, `f:3: mailbox: "Maildir", expected a path that begins with "/", "~/" or "%h", in which %u, %n and %d stand for the user`},
+		{minimal + `mailbox = "/mail/%x"`, `f:3: mailbox: "/mail/%x": auth: expand: unknown variable "%x": only %u, %n, %d, %h and %% exist`},
+		{minimal + `uidl = "Md5"`, `f:3: uidl: "Md5", expected one of "courier", "md5", "sidepop"`},
+		{minimal + `x_uidl = "yes"`, `f:3: x_uidl: "yes", expected true or false`},
+		{minimal + `uidl_lists_before = "yesterday"`, `f:3: uidl_lists_before: "yesterday", expected a date, such as 2026-11-22 or 2026-11-22T08:30:00+01:00, without quotes, or ""`},
+
+		{"auth.passwd_file = \"/u\"\n[listen]\npop3 = \"[::]:110\"", `f:3: listen.pop3: "[::]:110", ` + addressList},
+		{"auth.passwd_file = \"/u\"\n[listen]\npop3 = [\"localhost:110\"]", `f:3: listen.pop3: "localhost:110", ` + addressList},
+		{"auth.passwd_file = \"/u\"\n[listen]\npop3 = [\":110\"]", `f:3: listen.pop3: ":110", ` + addressList},
+		{"auth.passwd_file = \"/u\"\n[listen]\npop3 = [\n  \"0.0.0.0:110\",\n  110,\n]", `f:3: listen.pop3: 110, ` + addressList},
+		{"auth.passwd_file = \"/u\"\n[listen]\npop3 = [\"[::]:0\"]", `f:3: listen.pop3: "[::]:0", ` + addressList},
+		{"auth.passwd_file = \"/u\"\n[listen]\npop3 = [\"[::]:65536\"]", `f:3: listen.pop3: "[::]:65536", ` + addressList},
+		{"auth.passwd_file = \"/u\"\n[listen]\npop3 = [\"[::]:1\", \"[::]:1\"]", `f:3: listen.pop3: [::]:1 is there twice, expected each address once`},
+		{"auth.passwd_file = \"/u\"\n[listen]\n", `f:2: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or both in the table [listen]`},
+		{minimal + "listen.pop3s = [\"[::]:110\"]\ntls = {certificate = \"/c\", key = \"/k\"}", `f:3: listen.pop3s: [::]:110 is in listen.pop3 too, expected each address once`},
+		{minimal + `listen.pop3s = ["[::]:995"]`, `f:3: listen.pop3s: needs a certificate, expected certificate and key in the table [tls]`},
+		{minimal + `tls.certificate = "/c"`, `f:3: tls.key: missing, expected the file of the certificate's private key`},
+		{minimal + "[tls]\nkey = \"/k\"", `f:3: tls.certificate: missing, expected the file of the certificate with its chain`},
+		{minimal + "[tls]\ncertificate = \"c.pem\"\nkey = \"/k\"", `f:4: tls.certificate: "c.pem", expected the path of a file, from /`},
+
+		{"listen.pop3 = [\"[::]:110\"]\n[auth]\n", `f:2: auth.passwd_file: missing, expected the file with the users and their password hashes`},
+		{"listen.pop3 = [\"[::]:110\"]\n[auth]\npasswd_file = \"/%u\"", `f:3: auth.passwd_file: "/%u", expected the path of a file, from /, in which %d may stand for the domain`},
+		{minimal + `auth.apop = 1`, `f:3: auth.apop: 1, expected true or false`},
+
+		{minimal + `pop3.utf8_headers = "drop"`, `f:3: pop3.utf8_headers: "drop", expected one of "refuse", "send"`},
+		{minimal + `pop3.expire = "30"`, `f:3: pop3.expire: "30", expected "never", a number of days from 0 to 3650 without quotes, or "" to announce nothing`},
+		{minimal + `pop3.expire = -1`, `f:3: pop3.expire: -1, expected "never", a number of days from 0 to 3650 without quotes, or "" to announce nothing`},
+
+		{minimal + "[limits]\nidle_time = \"9m59s\"", `f:4: limits.idle_time: "9m59s", expected a time from "10m" to "24h", such as "90s" or "1h30m"`},
+		{minimal + "[limits]\nlogin_time = 180", `f:4: limits.login_time: 180, expected a time from "5s" to "24h", such as "90s" or "1h30m"`},
+		{minimal + "[limits]\nlogin_time = \"3 minutes\"", `f:4: limits.login_time: "3 minutes", expected a time from "5s" to "24h", such as "90s" or "1h30m"`},
+		{minimal + "[limits]\nlogin_delay = \"-1s\"", `f:4: limits.login_delay: "-1s", expected a time from "0s" to "24h", such as "90s" or "1h30m"`},
+		{minimal + "[limits]\nline = 254", `f:4: limits.line: 254, expected a whole number from 255 to 8192`},
+		{minimal + "[limits]\nline = 255.0", `f:4: limits.line: 255, expected a whole number from 255 to 8192`},
+		{minimal + "[limits]\nconnections = 99999999999999999", `f:4: limits.connections: 99999999999999999, expected a whole number from 1 to 1000000`},
+		{minimal + "[limits]\nsessions_per_user = 0", `f:4: limits.sessions_per_user: 0, expected a whole number from 1 to 10000`},
+
+		{minimal + `log.level = "trace"`, `f:3: log.level: "trace", expected one of "error", "warn", "info", "debug"`},
+		{minimal + `log.format = true`, `f:3: log.format: true, expected one of "auto", "text", "json", "journald"`},
+
+		{"uidl = 1\n\n[limits]\nline = 1\n[log]\nlevel = 1\n", // all at once
+			`f: auth.passwd_file: missing, expected the file with the users and their password hashes
+f: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or both in the table [listen]
+f:1: uidl: 1, expected one of "courier", "md5", "sidepop"
+f:4: limits.line: 1, expected a whole number from 255 to 8192
+f:6: log.level: 1, expected one of "error", "warn", "info", "debug"`},
+	}
+	for _, tt := range tests {
+		_, err := Parse("f", tt.text)
+		switch got := ""; {
+		case err == nil:
+			t.Errorf("%q is taken", tt.text)
+		case strings.HasSuffix(tt.want, "not TOML: "):
+			if got = err.Error(); !strings.HasPrefix(got, tt.want) || len(got) == len(tt.want) {
+				t.Errorf("%q:\n got %s\nwant %s...", tt.text, got, tt.want)
+			}
+		default:
+			if got = err.Error(); got != tt.want {
+				t.Errorf("%q:\n got %s\nwant %s", tt.text, got, tt.want)
+			}
+		}
+	}
+	if _, err := Parse("f", minimal); err != nil {
+		t.Errorf("what is good in all of them is refused: %v", err)
+	}
+}
+
+func TestReadFails(t *testing.T) {
+	dir := t.TempDir()
+	large := filepath.Join(dir, "large")
+	if err := os.WriteFile(large, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(large, maxFile+1); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		dir + "/none": ": can't be read: no such file or directory",
+		dir:           ": can't be read: is a directory",
+		large:         ": can't be read: larger than 1048576 bytes: not a configuration",
+	} {
+		if _, err := Read(file); err == nil || err.Error() != file+want {
+			t.Errorf("%s: got %v, want %s", file, err, want)
+		}
+	}
+}

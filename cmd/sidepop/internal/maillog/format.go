@@ -1,0 +1,141 @@
+package maillog
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/journal"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/term"
+)
+
+// setFormat makes logger write to w in a format of the configuration.
+func setFormat(logger *logrus.Logger, w io.Writer, format string) {
+	if format == "auto" {
+		format = detect(w)
+	}
+	logger.SetOutput(w)
+	switch format {
+	case "text":
+		logger.SetFormatter(textFormat{})
+	case "journald":
+		logger.SetFormatter(journalFormat{})
+	default:
+		logger.SetFormatter(&logrus.JSONFormatter{
+			TimestampFormat:   time.RFC3339Nano,
+			DisableHTMLEscape: true, // a log line is no web page
+			FieldMap:          logrus.FieldMap{logrus.FieldKeyMsg: "message"},
+		})
+	}
+}
+
+// detect finds the format that suits where w leads.
+func detect(w io.Writer) string {
+	f, ok := w.(*os.File)
+	if !ok {
+		return "json"
+	}
+	if f == os.Stderr {
+		if is, err := journal.StderrIsJournalStream(); is && err == nil {
+			return "journald"
+		}
+	}
+	if term.IsTerminal(int(f.Fd())) {
+		return "text"
+	}
+	return "json"
+}
+
+// fieldOrder is how fields follow each other in text: who, then what, then how
+// much. Others follow by name.
+var fieldOrder = []string{
+	"session", "user", "mech", "remote", "local", "tls", "protocol", "path", "command",
+	"top", "retr", "dele", "octets", "seconds", "reason", "error",
+}
+
+// textFormat is for people: time, level, message, fields.
+type textFormat struct{}
+
+// Format implements [logrus.Formatter].
+func (textFormat) Format(e *logrus.Entry) ([]byte, error) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %-7s %s\n", e.Time.Format("2006-01-02 15:04:05"), e.Level, line(e))
+	return b.Bytes(), nil
+}
+
+// line is an entry's message and fields.
+func line(e *logrus.Entry) string {
+	var b strings.Builder
+	b.WriteString(e.Message)
+	for _, name := range sortedFields(e.Data) {
+		fmt.Fprintf(&b, " %s=%s", name, quote(fmt.Sprint(e.Data[name])))
+	}
+	return b.String()
+}
+
+func sortedFields(data logrus.Fields) []string {
+	names := make([]string, 0, len(data))
+	for _, name := range fieldOrder {
+		if _, ok := data[name]; ok {
+			names = append(names, name)
+		}
+	}
+	known := len(names)
+	for name := range data {
+		if !slices.Contains(names[:known], name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names[known:])
+	return names
+}
+
+// quote sets off values in which a field would not end where it seems to. They
+// are escaped already, but for the quotation mark.
+func quote(value string) string {
+	if value != "" && !strings.ContainsAny(value, " =\"") {
+		return value
+	}
+	return `"` + strings.ReplaceAll(value, `"`, `\"`) + `"`
+}
+
+// journalFormat sends entries to the journal by its own protocol. It formats
+// nothing, unless the journal does not take an entry: better in the wrong shape
+// than lost.
+type journalFormat struct{}
+
+// Format implements [logrus.Formatter].
+func (journalFormat) Format(e *logrus.Entry) ([]byte, error) {
+	if err := journal.Send(line(e), priorities[e.Level], journalFields(e)); err != nil {
+		return textFormat{}.Format(e)
+	}
+	return nil, nil
+}
+
+// fieldPrefix keeps sidepop's fields apart from those of others
+// (systemd.journal-fields(7)).
+const fieldPrefix = "SIDEPOP_"
+
+// journalFields has the message by itself too, for filters.
+func journalFields(e *logrus.Entry) map[string]string {
+	fields := map[string]string{"SYSLOG_IDENTIFIER": "sidepop", fieldPrefix + "EVENT": e.Message}
+	for name, value := range e.Data {
+		fields[fieldPrefix+strings.ToUpper(name)] = fmt.Sprint(value)
+	}
+	return fields
+}
+
+var priorities = map[logrus.Level]journal.Priority{
+	logrus.PanicLevel: journal.PriCrit,
+	logrus.FatalLevel: journal.PriCrit,
+	logrus.ErrorLevel: journal.PriErr,
+	logrus.WarnLevel:  journal.PriWarning,
+	logrus.InfoLevel:  journal.PriInfo,
+	logrus.DebugLevel: journal.PriDebug,
+	logrus.TraceLevel: journal.PriDebug,
+}

@@ -1,0 +1,158 @@
+package maillog
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sidepop/pop3"
+)
+
+func TestEscape(t *testing.T) {
+	for in, want := range map[string]string{
+		"alice":                         "alice",
+		"":                              "",
+		`a"b'c`:                         `a"b'c`,
+		`a\b`:                           `a\\b`,
+		"a\r\nb\x00\x1b[2J":             `a\r\nb\x00\x1b[2J`,
+		"Zoë 👋":                         "Zoë 👋",
+		"\xff\xfe":                      `\xff\xfe`,
+		"\ufffd":                        "\ufffd",
+		"a\u202eb\u2028c":               `a\u202eb\u2028c`,
+		"\u0085\x7f":                    `\u0085\x7f`,
+		strings.Repeat("x", maxValue):   strings.Repeat("x", maxValue),
+		strings.Repeat("x", maxValue+1): strings.Repeat("x", maxValue) + "... (1025 octets)",
+	} {
+		if got := Escape(in); got != want {
+			t.Errorf("%q:\n got %s\nwant %s", in, got, want)
+		}
+	}
+}
+
+var peer = pop3.Peer{
+	Session: "S1",
+	Remote:  netip.MustParseAddrPort("[2001:db8::1]:4000"),
+	Local:   netip.MustParseAddrPort("192.0.2.1:110"),
+	TLS:     &tls.ConnectionState{Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256},
+}
+
+// TestText has events beside their lines, times left out.
+func TestText(t *testing.T) {
+	const who = `session=S1`
+	const where = `remote=[2001:db8::1]:4000 local=192.0.2.1:110 tls="TLS1.3 TLS_AES_128_GCM_SHA256"`
+	plain := pop3.Peer{Session: "S2"}
+	tests := []struct {
+		log  func(*Log)
+		want string
+	}{
+		{func(l *Log) { l.Connected(peer) }, "debug   connection " + who + " " + where},
+		{func(l *Log) { l.Connected(plain) }, "debug   connection session=S2 remote=none local=none tls=none"},
+		{func(l *Log) { l.LoggedIn(peer, "PLAIN", "a b") }, "info    login " + who + ` user="a b" mech=PLAIN ` + where},
+		{func(l *Log) {
+			l.LoginFailed(peer, "USER", "x\nlogin user=\"root\" y=1", fmt.Errorf("%w: no\x1b", pop3.ErrCredentials))
+		},
+			"info    login failed " + who + ` user="x\nlogin user=\"root\" y=1" mech=USER ` + where +
+				` reason="[AUTH] authentication failed: no\x1b"`},
+		{func(l *Log) { l.LoginFailed(plain, "USER", "", fmt.Errorf("%w: gone", pop3.ErrTemporary)) },
+			`error   login failed session=S2 user="" mech=USER remote=none local=none tls=none reason="[SYS/TEMP] temporary failure, try again later: gone"`},
+		{func(l *Log) { l.Failed(plain, "a", "RETR", errors.New("e")) },
+			`error   session fault session=S2 user=a remote=none local=none tls=none command=RETR reason=e`},
+		{func(l *Log) {
+			l.Closed(plain, pop3.Summary{User: "a", Mechanism: "APOP", Reason: pop3.ReasonQuit, Top: 1, Retr: 2, Dele: 3, Octets: 4, Duration: 1234567 * time.Microsecond})
+		}, `info    session closed session=S2 user=a mech=APOP remote=none local=none tls=none top=1 retr=2 dele=3 octets=4 seconds=1.235 reason=quit`},
+		{func(l *Log) { l.Closed(plain, pop3.Summary{Reason: pop3.ReasonLost, Err: errors.New("broken pipe")}) },
+			`info    session closed session=S2 remote=none local=none tls=none seconds=0 reason="connection lost" error="broken pipe"`},
+		{func(l *Log) { l.Skipped("/m/new/\xffx", "a FIFO"); l.Skipped("/m/new/\xffx", "a FIFO") },
+			`warning not served path=/m/new/\xffx reason="a FIFO"`},
+		{func(l *Log) { l.Refused(plain, errors.New("many")) },
+			`warning connection refused session=S2 remote=none local=none tls=none reason=many`},
+	}
+	for _, tt := range tests {
+		var b bytes.Buffer
+		l, err := New(&b, "debug", "text")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tt.log(l)
+		const stamp = "2006-01-02 15:04:05 "
+		got := b.String()
+		if len(got) < len(stamp) || got[len(stamp):] != tt.want+"\n" {
+			t.Errorf("\n got %s\nwant %s%s", got, stamp, tt.want)
+		}
+	}
+}
+
+// TestJSON: one object a line, whatever is in it.
+func TestJSON(t *testing.T) {
+	var b bytes.Buffer
+	l, err := New(&b, "info", "auto") // no terminal, no journal: JSON
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Connected(peer) // debug: not logged
+	l.LoginFailed(peer, "USER", "x\n{\"\xff\u202e", errors.New("e"))
+	var got map[string]any
+	if strings.Count(b.String(), "\n") != 1 {
+		t.Errorf("not one line: %q", b.String())
+	}
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	delete(got, "time")
+	want := map[string]any{
+		"level": "info", "message": "login failed", "session": "S1", "user": `x\n{"\xff\u202e`, "mech": "USER",
+		"remote": "[2001:db8::1]:4000", "local": "192.0.2.1:110", "tls": "TLS1.3 TLS_AES_128_GCM_SHA256", "reason": "e",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("\n got %v\nwant %v", got, want)
+	}
+}
+
+func TestJournalFields(t *testing.T) {
+	var b bytes.Buffer
+	l, err := New(&b, "info", "journald")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := l.peer(peer).WithField("user", Escape("x\nPRIORITY=0"))
+	e.Message = "login"
+	fields := journalFields(e)
+	want := []string{
+		"SIDEPOP_EVENT", "SIDEPOP_LOCAL", "SIDEPOP_REMOTE", "SIDEPOP_SESSION", "SIDEPOP_TLS", "SIDEPOP_USER", "SYSLOG_IDENTIFIER",
+	}
+	if got := slices.Sorted(maps.Keys(fields)); !slices.Equal(got, want) {
+		t.Errorf("fields: %v", got)
+	}
+	if got := fields["SIDEPOP_USER"]; got != `x\nPRIORITY=0` {
+		t.Errorf("user: %q", got)
+	}
+	if got := line(e); !strings.HasPrefix(got, `login session=S1 user="x\nPRIORITY=0" remote=`) {
+		t.Errorf("message: %s", got)
+	}
+}
+
+func TestSeenIsBounded(t *testing.T) {
+	var s seen
+	for i := range maxSeen + 5 {
+		if what := fmt.Sprint(i); !s.first(what) || s.first(what) {
+			t.Fatalf("%s is not new once", what)
+		}
+	}
+	if len(s.told) > maxSeen {
+		t.Errorf("%d are remembered", len(s.told))
+	}
+}
+
+func TestNewFails(t *testing.T) {
+	if _, err := New(new(bytes.Buffer), "loud", "text"); err == nil {
+		t.Error("an unknown level is taken")
+	}
+}
