@@ -130,7 +130,7 @@ func (c *session) answer(r reply, err error) {
 // there were too many of them.
 func (c *session) refuse(err error) {
 	line, public := replyTo(err)
-	if !public && c.drop != nil {
+	if !public && c.drop != nil && !errors.Is(err, ErrGone) { // which is nobody's fault
 		c.fail("command", err)
 	}
 	var e *Error

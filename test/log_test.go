@@ -1,0 +1,105 @@
+package test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// entry is a line of the server's log.
+type entry struct {
+	Level   string
+	Message string
+	Session string
+	Reason  string
+	TLS     string // version and cipher, or noTLS
+}
+
+// Messages of the log that the tests rely on.
+const (
+	msgConnection = "connection"
+	msgLogin      = "login"
+	msgClosed     = "session closed"
+
+	// Warnings and errors that some tests provoke.
+	msgRefused   = "connection refused" // too many of one address
+	msgNotServed = "not served"         // something in a Maildir is no message
+	msgFault     = "session fault"      // a message could not be sent
+	msgStopped   = "stopped"            // with sessions still open
+
+	noTLS = "none"
+)
+
+// entries are the lines of the log so far.
+func (s *server) entries() []entry {
+	s.t.Helper()
+	var entries []entry
+	for line := range strings.Lines(s.readLog()) {
+		var e entry
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			s.t.Errorf("log line is not JSON: %v: %s", err, line)
+			continue
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// lastLogin is how the last login so far was protected.
+func (s *server) lastLogin() (tls string) {
+	s.t.Helper()
+	for _, e := range s.entries() {
+		if e.Message == msgLogin {
+			tls = e.TLS
+		}
+	}
+	return tls
+}
+
+// checkLog reads the log of a server that has ended.
+func (s *server) checkLog(tolerated []string) {
+	s.t.Helper()
+	log := s.readLog()
+	for _, secret := range s.secrets() {
+		if strings.Contains(log, secret) {
+			s.t.Errorf("a secret is in the log (%d octets long)", len(secret))
+		}
+	}
+	open := make(map[string]int)
+	for _, e := range s.entries() {
+		switch e.Message {
+		case msgConnection:
+			open[e.Session]++
+		case msgClosed:
+			open[e.Session]--
+		}
+		if (e.Level == "warning" || e.Level == "error") && !slices.Contains(tolerated, e.Message) {
+			s.t.Errorf("unexpected in the log: %+v", e)
+		}
+	}
+	if len(open) == 0 {
+		s.t.Error("the log names no connection")
+	}
+	for session, n := range open {
+		if n != 0 {
+			s.t.Errorf("session %q: %+d lines %q more than %q", session, n, msgConnection, msgClosed)
+		}
+	}
+	if s.t.Failed() {
+		s.t.Logf("end of the log:\n%s", tail([]byte(log)))
+	}
+}
+
+// secrets are what no log may hold: the passwords, and how SASL PLAIN and LOGIN
+// send them.
+func (s *site) secrets() []string {
+	var all []string
+	for _, a := range s.accounts {
+		plain := "\x00" + a.name + "\x00" + a.password
+		all = append(all, a.password,
+			base64.StdEncoding.EncodeToString([]byte(a.password)),
+			base64.StdEncoding.EncodeToString([]byte(plain)))
+	}
+	return all
+}
