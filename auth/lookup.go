@@ -1,0 +1,69 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrUnknown says that no line of a passwd file is a user's.
+var ErrUnknown = errors.New("no such user")
+
+// Account finds the account of a user without a secret, for commands of the
+// operator: a client must not learn who exists. The name is looked up as that of
+// a login is. An account that nobody can log in to is found too.
+//
+// The error wraps [ErrUnknown] where there is none, [ErrCredentials] for what
+// can't be a name, or is one of the file.
+func (p *Passwd) Account(user string) (*Account, error) {
+	names, err := nameForms(user)
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	domain := ""
+	if p.perDomain() {
+		_, domain = splitUser(strings.ToLower(user))
+		names = withLocalParts(names)
+	}
+	users, err := p.table(domain)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("auth: %w", err)
+	case users == nil:
+		return nil, fmt.Errorf("auth: %s: %w: there is no file for the domain %q", p.path, ErrUnknown, domain)
+	}
+	found, ok := users.find(names)
+	if !ok {
+		return nil, fmt.Errorf("auth: %s: %w: %q", users.path, ErrUnknown, user)
+	}
+	rec, err := parseLine(found.text)
+	if err == nil {
+		if p.perDomain() && !strings.Contains(rec.account.Name, "@") {
+			rec.account.Name += "@" + domain
+		}
+		err = rec.account.expandHome()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("auth: %s:%d: %w: %w", users.path, found.number, ErrPermanent, err)
+	}
+	return &rec.account, nil
+}
+
+// Accounts calls f with every account of a file for all users, in no order.
+// Lines that give none are left out. With a file for each domain there is
+// nobody: which domains there are is not known.
+func (p *Passwd) Accounts(f func(*Account)) error {
+	if p.perDomain() {
+		return nil
+	}
+	users, err := p.table("")
+	if err != nil {
+		return fmt.Errorf("auth: %w", err)
+	}
+	for _, l := range users.users {
+		if rec, err := parseLine(l.text); err == nil && rec.account.expandHome() == nil {
+			f(&rec.account)
+		}
+	}
+	return nil
+}
