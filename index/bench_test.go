@@ -2,30 +2,16 @@ package index
 
 import (
 	"fmt"
-	"io"
 	"testing"
 )
 
 func BenchmarkOpen(b *testing.B) {
-	buf := make([]byte, 64<<10)
-	drain := func(r io.Reader) (octets int64, err error) {
-		for {
-			n, err := r.Read(buf)
-			octets += int64(n)
-			if err == io.EOF {
-				return octets, nil
-			}
-			if err != nil {
-				return 0, err
-			}
-		}
-	}
 	for _, n := range []int{1000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			dir := numbered(b, n)
 			b.ReportAllocs()
 			for b.Loop() {
-				m, err := Open(b.Context(), dir, Options{Measure: drain})
+				m, err := openOnce(b.Context(), dir, Options{Measure: drain})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // numbered makes a Maildir with n messages in new; message i holds its number.
@@ -40,20 +38,21 @@ func renameAll(t testing.TB, dir string, n int, from, to string) {
 
 func TestSettled(t *testing.T) {
 	now := time.Unix(1000, 5_000_000)
-	at := func(d time.Duration) unix.Timespec { return unix.NsecToTimespec(now.Add(d).UnixNano()) }
+	at := func(d time.Duration) stamp { return stamp{ino: 1, ctime: now.Add(d).UnixNano()} }
 	for _, tt := range []struct {
-		times [folders]unix.Timespec
-		want  bool
+		dirs [folders]stamp
+		want bool
 	}{
-		{[folders]unix.Timespec{}, true}, // both missing
-		{[folders]unix.Timespec{at(-clockGrain), at(-time.Hour)}, true},
-		{[folders]unix.Timespec{at(-time.Hour), at(1 - clockGrain)}, false},
-		{[folders]unix.Timespec{at(0), at(-time.Hour)}, false},
-		{[folders]unix.Timespec{at(1), at(-time.Hour)}, false},
-		{[folders]unix.Timespec{at(time.Hour), at(-time.Hour)}, true},
+		{[folders]stamp{}, true}, // both missing
+		{[folders]stamp{at(-clockGrain), at(-time.Hour)}, true},
+		{[folders]stamp{{}, at(-time.Hour)}, true},
+		{[folders]stamp{at(-time.Hour), at(1 - clockGrain)}, false},
+		{[folders]stamp{at(0), at(-time.Hour)}, false},
+		{[folders]stamp{at(1), at(-time.Hour)}, false},
+		{[folders]stamp{at(time.Hour), at(-time.Hour)}, false}, // the clock was set back
 	} {
-		if got := settled(tt.times, now); got != tt.want {
-			t.Errorf("%v at %v: %v", tt.times, now, got)
+		if p := (proof{dirs: tt.dirs}); p.settled(now) != tt.want {
+			t.Errorf("%v at %v: %v", tt.dirs, now, !tt.want)
 		}
 	}
 }
@@ -183,7 +182,7 @@ func TestSearches(t *testing.T) {
 
 	renameAll(t, dir, messages, "cur/%s:2,", "cur/%s:2,S")
 	for i := range messages / 2 {
-		if failed, err := m.Remove(t.Context(), []int{i}); failed != 0 || err != nil {
+		if failed, err := m.Commit(t.Context(), []int{i}, nil); failed != 0 || err != nil {
 			t.Fatalf("remove: %d failed, %v", failed, err)
 		}
 		count()

@@ -19,11 +19,6 @@ const (
 	// at work on the whole mailbox; what was seen in any reading counts.
 	maxReadings = 4
 
-	// clockGrain is the age below which a directory's modification time proves
-	// nothing: another change may have got the same one. Linux stamps files by
-	// a clock that ticks at least every 10 ms.
-	clockGrain = 20 * time.Millisecond
-
 	// namesChunk is how many names are read before they are visited: few, so
 	// that they are still right, and about as many as one system call gives.
 	namesChunk = 128
@@ -41,28 +36,33 @@ type dirs struct {
 	folders [folders]*os.File // nil where missing
 }
 
-// openDirs opens the Maildir at dir, which may be a symbolic link: that is the
-// owner's or the operator's choice. Without a Maildir it gives nil.
+// openDirs opens the Maildir at dir, an absolute path; see openPath for symbolic
+// links in it. Without a Maildir it gives nil.
 func openDirs(dir string) (*dirs, error) {
-	root, err := openDir(unix.AT_FDCWD, dir, dir, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Lstat(dir); err == nil {
-			return nil, fmt.Errorf("open Maildir %s: the symbolic link leads nowhere; is a file system not mounted?", dir)
-		}
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = openPath(dir)
+		return err
+	})
+	if err == unix.ENOENT {
 		return nil, nil
 	}
-	if errors.Is(err, unix.ENOTDIR) {
+	if err == unix.ENOTDIR {
 		if fi, serr := os.Stat(dir); serr == nil && fi.Mode().IsRegular() {
 			return nil, fmt.Errorf("open Maildir %s: it is a file, perhaps an mbox, where a Maildir is needed; convert it", dir)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open Maildir: %w", err)
+	if err == errDangling {
+		return nil, fmt.Errorf("open Maildir %s: %w", dir, err)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("open Maildir: %w", &fs.PathError{Op: "open", Path: dir, Err: err})
+	}
+	root := os.NewFile(uintptr(fd), dir)
 	d := &dirs{dir: dir, root: root}
 	for i, name := range folderNames {
 		path := filepath.Join(dir, name)
-		f, err := openDir(int(root.Fd()), name, path, unix.O_NOFOLLOW)
+		f, err := openFolder(root, name, path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -78,10 +78,10 @@ func openDirs(dir string) (*dirs, error) {
 	return d, nil
 }
 
-func openDir(at int, name, path string, flags int) (*os.File, error) {
+func openFolder(root *os.File, name, path string) (*os.File, error) {
 	var fd int
 	err := retry(func() (err error) {
-		fd, err = unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|flags, 0)
+		fd, err = unix.Openat(int(root.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		return err
 	})
 	if err != nil {
@@ -117,31 +117,38 @@ func (d *dirs) path(p place) string {
 //     still seen in new or already there when the reading of cur begins.
 //   - A rename within a directory removes one entry and adds another, and
 //     readdir(3) promises neither of them: it may be past the new one when the
-//     old one goes. So when a modification time has changed meanwhile, or was
+//     old one goes. So when a change time is another one meanwhile, or was
 //     so recent that it could not show a change, both are read again.
 //   - What every reading sees counts: a message is missed only when all of them
 //     miss it.
 func (d *dirs) read(ctx context.Context, visit func(place) (more bool)) error {
-	for range maxReadings {
+	_, err := d.readUpTo(ctx, maxReadings, visit)
+	return err
+}
+
+// readUpTo is read with another bound. It says whether the last reading was
+// complete, with nothing changed meanwhile.
+func (d *dirs) readUpTo(ctx context.Context, readings int, visit func(place) (more bool)) (stable bool, err error) {
+	for range readings {
 		start := time.Now()
-		before, err := d.mtimes()
+		before, err := d.proof()
 		if err != nil {
-			return err
+			return false, err
 		}
 		for f := range folders {
 			if more, err := d.readFolder(ctx, f, visit); err != nil || !more {
-				return err
+				return false, err
 			}
 		}
-		after, err := d.mtimes()
+		after, err := d.proof()
 		if err != nil {
-			return err
+			return false, err
 		}
-		if before == after && settled(before, start) {
-			return nil
+		if before.dirs == after.dirs && before.settled(start) {
+			return true, nil
 		}
 	}
-	return nil
+	return false, nil
 }
 
 func (d *dirs) readFolder(ctx context.Context, f folder, visit func(place) bool) (more bool, err error) {
@@ -171,40 +178,24 @@ func (d *dirs) readFolder(ctx context.Context, f folder, visit func(place) bool)
 	}
 }
 
-// mtimes gives the modification times of the folders, zero for a missing one.
-func (d *dirs) mtimes() (times [folders]unix.Timespec, err error) {
-	var st unix.Stat_t
-	for i, f := range d.folders {
-		if f == nil {
-			continue
-		}
-		if err := retry(func() error { return unix.Fstat(int(f.Fd()), &st) }); err != nil {
-			return times, &fs.PathError{Op: "fstat", Path: f.Name(), Err: err}
-		}
-		times[i] = st.Mtim
-	}
-	return times, nil
-}
-
-// settled says that the modification times are old enough, at the time now, for
-// any later change to get another one. One in the future is no reason to wait:
-// it stems from another clock and tells nothing.
-func settled(times [folders]unix.Timespec, now time.Time) bool {
-	for _, t := range times {
-		if now.Sub(time.Unix(t.Unix())).Abs() < clockGrain {
-			return false
+// waitForRenames returns when every rename whose effect could be seen before the
+// call has told the watch of it: reading a directory waits for those at work
+// in it.
+func (d *dirs) waitForRenames() {
+	for _, f := range d.folders {
+		if f != nil {
+			if _, err := f.Seek(0, io.SeekStart); err == nil {
+				_, _ = f.Readdirnames(1)
+			}
 		}
 	}
-	return true
 }
 
-// inode gives the inode number of whatever lies at p, a link included.
-func (d *dirs) inode(p place) (uint64, error) {
+// look tells what lies at p, a link itself.
+func (d *dirs) look(p place) (stamp, error) {
 	var st unix.Stat_t
-	err := retry(func() error {
-		return unix.Fstatat(d.fd(p.folder), p.name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	})
-	return st.Ino, err
+	err := statAt(d.fd(p.folder), p.name, &st)
+	return stampOf(&st), err
 }
 
 // retry repeats a system call that a signal has interrupted, as file systems

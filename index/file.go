@@ -9,13 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var (
-	errSymlink = errors.New("a symbolic link")
-	errSpecial = errors.New("a socket or a device")
+// notRegular says what a file is instead.
+type notRegular string
 
-	// errReplaced says that another file lies where a message was.
-	errReplaced = errors.New("replaced by another file")
+func (n notRegular) Error() string { return string(n) }
+
+const (
+	errSymlink notRegular = "a symbolic link"
+	errSpecial notRegular = "a socket or a device"
+	errFolder  notRegular = "a directory"
+	errFIFO    notRegular = "a FIFO"
 )
+
+// errReplaced says that another file lies where a message was.
+var errReplaced = errors.New("replaced by another file")
 
 // File is a stored message, open for reading. It reads exactly the bytes that
 // the message had when it was opened: what is appended later is not read, and a
@@ -68,9 +75,9 @@ func regular(mode uint32) error {
 	case unix.S_IFREG:
 		return nil
 	case unix.S_IFDIR:
-		return errors.New("a directory")
+		return errFolder
 	case unix.S_IFIFO:
-		return errors.New("a FIFO")
+		return errFIFO
 	}
 	return errSpecial
 }

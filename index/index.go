@@ -1,9 +1,17 @@
-// Package index serves Maildirs: which messages there are, in which order,
-// how large, under which unique-ids, and how they are removed. It knows no
-// protocol.
+// Package index keeps an index of Maildirs that is always current: which
+// messages there are, in which order, how large, under which unique-ids, and
+// how they are removed. It knows no protocol.
 //
 // The format is the one of qmail's maildir(5), https://cr.yp.to/proto/maildir.html,
 // with everything that other programs are seen to do to it.
+//
+// Three things work together. The store (package store) keeps what has been
+// counted, so that no message is read twice. The watch (package watch) keeps the
+// lists of mailboxes in use current as mail arrives. And [Index.Open] proves
+// that a list is current before it is used: by the directories' change times,
+// else by what the watch can prove to be all that was touched, else by reading
+// all names. So a lost event, a restart or a file system without events makes
+// a login slower, and never wrong.
 //
 // Invariants:
 //   - The owner of a Maildir is hostile. Below the Maildir itself nothing is
@@ -12,11 +20,12 @@
 //   - Whatever is not served is reported and shuts out nothing else.
 //   - The order of messages and every UIDL are pure functions of the Maildir's
 //     content: file names, lists of a previous server and, where configured, a
-//     header field. No clock, inode number or map order takes part.
+//     header field. No clock, inode number or map order takes part. So the
+//     store may be deleted at any time, and no client notices.
 //   - A message is its unique name, not its file name: other programs may set
 //     flags or move it from new to cur at any time.
-//   - All file system calls are made on the caller's goroutine, so a caller that
-//     has given its thread the owner's identity keeps it throughout.
+//   - A list of entries is never changed in place: sessions keep theirs.
+//   - No lock of the Index is held while a mailbox's is waited for.
 //   - Bytes are sizes on disk, octets sizes as the protocol sends them.
 package index
 
@@ -25,16 +34,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"sidepop/index/store"
+	"sidepop/index/watch"
 )
 
-// ErrGone says that another program has removed a message since [Open].
+// ErrGone says that another program has removed a message since [Index.Open].
 var ErrGone = errors.New("the message was removed by another program")
 
-// Options says what [Open] cannot know from the Maildir.
+// Options says how an index is kept.
 type Options struct {
 	// Measure reads r to its end and gives the message's size as the protocol
-	// sends it. It must not keep r. Required.
+	// sends it: its bytes and what is added to them. It must not keep r.
+	// Required.
 	Measure func(r io.Reader) (octets int64, err error)
 
 	// Scheme makes the UIDLs of messages that no list of a previous server names.
@@ -50,179 +68,283 @@ type Options struct {
 	// their delivery: without this bound their UIDLs would change then.
 	ListsBefore time.Time
 
-	// Skipped, unless nil, is told of everything that is not served or not
-	// used. The path holds the owner's raw bytes: quote it in logs.
-	Skipped func(path, reason string)
+	// State is the folder of the store and of the watch's cookies. Empty: there
+	// is neither, and nothing outlives the mailbox's last use.
+	State string
+
+	// Watch says which mailboxes are watched.
+	Watch Watch
+
+	// CommitDelay and CommitCount bound how long and how many changes wait for
+	// the store's next commit; 0: the store's defaults.
+	CommitDelay time.Duration
+	CommitCount int
+
+	// Keep is how long a mailbox that nobody uses stays in memory; 0:
+	// DefaultKeep.
+	Keep time.Duration
+
+	// MarkSeen lets [Mailbox.Commit] mark what was read as seen.
+	MarkSeen bool
+
+	// Events is told what an operator wants to know; nil: nobody is.
+	Events Events
 }
 
-// listed says whether a list holds for a message.
-func (o *Options) listed(k key) bool {
-	return o.ListsBefore.IsZero() || k.sec < uint64(max(o.ListsBefore.Unix(), 0))
+// Watch is a choice of mailboxes.
+type Watch int
+
+const (
+	WatchAll    Watch = iota // all that are in the store, and those opened since
+	WatchActive              // those opened within Options.Keep
+	WatchNone                // none: every login reads the names if the directories have changed
+)
+
+// DefaultKeep is how long a mailbox that nobody uses stays in memory: longer
+// than the usual interval at which mail programs look for mail.
+const DefaultKeep = 15 * time.Minute
+
+// Events is told what happens in mailboxes. Its methods are called from many
+// goroutines and return soon. Paths hold their owners' raw bytes.
+type Events interface {
+	// Skipped: something in a Maildir is not served, or not used.
+	Skipped(path, reason string)
+
+	// Counting: the messages of a mailbox are being counted; done of total so far.
+	Counting(maildir string, done, total int)
+
+	// Repaired: what the index said of a message was not true.
+	Repaired(path string, what string)
+
+	// NotWatched: a mailbox can't be watched; every login looks for itself.
+	NotWatched(maildir string, err error)
+
+	// Lagging: events of the watch were lost; all mailboxes are read again at
+	// their next login.
+	Lagging()
+
+	// Recovered: removals that a crash had interrupted were finished.
+	Recovered(maildir string, messages int, err error)
+
+	// Store: the store has news of itself.
+	Store(n store.Notice)
 }
 
-// Message is what a listing says about one message.
-type Message struct {
-	UIDL   string // 1 to 70 characters of 0x21 to 0x7E, unique within the mailbox
-	Bytes  int64  // size on disk
-	Octets int64  // size as the protocol sends it, by [Options.Measure]
+// Index keeps the mailboxes of one server. Its methods may be called from many
+// goroutines at once.
+type Index struct {
+	o          Options
+	store      *store.Store   // nil without a state folder
+	watch      *watch.Watcher // nil without a watch
+	processors chan struct{}  // for counting, one for each
+
+	epoch atomic.Uint64 // counts the times when events were lost
+
+	mu        sync.Mutex
+	mailboxes map[string]*mailbox // those in use
+
+	unfinished map[string][]halfDone // by Maildir
+
+	wake   chan struct{} // work for the workers
+	work   []*mailbox    // guarded by mu
+	stop   context.CancelFunc
+	ctx    context.Context
+	tasks  sync.WaitGroup
 }
 
-// Mailbox is a Maildir as it was when it was opened: mail that arrives later is
-// not in it, and messages keep their numbers, which start from 0. It is used by
-// one goroutine at a time.
-type Mailbox struct {
-	dirs    *dirs // nil: the Maildir does not exist
-	entries []entry
-	octets  int64
-
-	// links has, by inode number, the further names under the same unique name
-	// of files that are served once. Nil unless there are any.
-	links map[uint64][]place
-
-	// moved has the names, as arrange gives them, that the latest search for a
-	// message found that was not at its place any more.
-	moved []candidate
-}
-
-// Open takes a snapshot of the Maildir at dir. It reads every message once, one
-// after the other, and stops when ctx ends.
-//
-// A Maildir that does not exist is an empty mailbox, as before the first
-// delivery; so is a missing new or cur. Everything else that keeps the Maildir
-// from being read is an error: mail that is there must not seem to be gone.
-func Open(ctx context.Context, dir string, o Options) (*Mailbox, error) {
-	if o.Skipped == nil {
-		o.Skipped = func(path, reason string) {}
+// New opens an index and finishes what a crash has interrupted.
+func New(o Options) (*Index, error) {
+	if o.Events == nil {
+		o.Events = silent{}
 	}
-	d, err := openDirs(dir)
+	if o.Keep == 0 {
+		o.Keep = DefaultKeep
+	}
+	x := &Index{
+		o:          o,
+		processors: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		mailboxes:  make(map[string]*mailbox),
+		wake:       make(chan struct{}, 1),
+	}
+	x.ctx, x.stop = context.WithCancel(context.Background())
+	if o.State == "" {
+		return x, nil
+	}
+	var err error
+	x.store, err = store.Open(o.State, store.Options{Delay: o.CommitDelay, Count: o.CommitCount, Note: o.Events.Store})
 	if err != nil {
+		x.stop()
 		return nil, err
 	}
-	m := &Mailbox{dirs: d}
-	if d == nil {
-		return m, nil
+	if err := x.finishRemovals(); err != nil {
+		return nil, errors.Join(err, x.Close())
 	}
-	if err := m.load(ctx, o); err != nil {
-		d.close()
-		return nil, err
+	if o.Watch != WatchNone {
+		if err := x.startWatch(); err != nil {
+			o.Events.NotWatched("", err)
+		}
 	}
-	return m, nil
+	x.tasks.Go(x.janitor)
+	return x, nil
 }
 
-func (m *Mailbox) load(ctx context.Context, o Options) error {
-	var names []place
-	err := m.dirs.read(ctx, func(p place) bool {
-		names = append(names, p)
-		return true
-	})
+// cookies is the watch's folder below the state folder.
+const cookies = "cookies"
+
+func (x *Index) startWatch() error {
+	dir := filepath.Join(x.o.State, cookies)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	w, err := watch.New(dir, (*handler)(x))
 	if err != nil {
 		return err
 	}
-	if err := count(ctx, m, arrange(names), o); err != nil {
-		return err
+	x.watch = w
+	for range runtime.GOMAXPROCS(0) {
+		x.tasks.Go(x.worker)
 	}
-	order, err := applyLists(ctx, m.dirs, m.entries, o)
-	if err != nil {
-		return err
-	}
-	order.sort(m.entries)
-	assignUIDLs(m.entries, o.Scheme)
-	for i := range m.entries {
-		m.octets += m.entries[i].octets
+	if x.o.Watch == WatchAll {
+		x.tasks.Go(x.watchAll)
 	}
 	return nil
 }
 
-// Len is the number of messages.
-func (m *Mailbox) Len() int { return len(m.entries) }
-
-// Octets is the size of all messages together.
-func (m *Mailbox) Octets() int64 { return m.octets }
-
-// Message describes message i, from 0 to Len()-1.
-func (m *Mailbox) Message(i int) Message {
-	e := &m.entries[i]
-	return Message{UIDL: e.uidl, Bytes: e.bytes, Octets: e.octets}
-}
-
-// OpenMessage opens message i, wherever other programs have moved it. The error
-// wraps [ErrGone] when they have removed it.
-func (m *Mailbox) OpenMessage(i int) (*File, error) {
-	e := &m.entries[i]
-	f := new(File)
-	err := m.follow(context.Background(), e, func(p place) error {
-		if err := m.dirs.open(p, f); err != nil {
-			return err
-		}
-		if e.shared && f.ino != e.ino {
-			f.Close()
-			return errReplaced
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open message %s: %w", m.dirs.path(e.place), err)
+// Close ends the index. Sessions should have ended.
+func (x *Index) Close() error {
+	x.stop()
+	var err error
+	if x.watch != nil {
+		err = x.watch.Close()
 	}
-	return f, nil
-}
-
-// Close gives up the mailbox's descriptors. Open messages stay open.
-func (m *Mailbox) Close() error {
-	if m.dirs == nil {
-		return nil
+	x.tasks.Wait()
+	if x.store != nil {
+		err = errors.Join(err, x.store.Close())
 	}
-	return m.dirs.close()
+	return err
 }
 
-// follow calls op with the place of e and, as long as there is nothing, with
-// the places where e may be instead. It fails with [ErrGone] when e is nowhere. A
-// message that shares its unique name with another one is not searched for: it
-// could be taken for the other.
+// Open gives a session the messages of the Maildir at path as they are now:
+// whatever was delivered before the call is among them. The user is noted for
+// people who look at the index. With nothing changed it costs the same however
+// many messages there are; otherwise it costs as much as has changed. A Maildir
+// that is opened for the first time is counted, which ends when ctx does; what
+// has been counted by then is kept.
 //
-// The names read for a search are kept and asked first the next time. A message
-// that they do not have is gone for good, since unique names do not come back;
-// only one that has moved again since makes it read them again. So the number
-// of searches follows the renames of others, not the number of messages missed.
-func (m *Mailbox) follow(ctx context.Context, e *entry, op func(place) error) error {
-	err := op(e.place)
-	if !isGone(err) {
-		return err
+// A Maildir that does not exist is an empty mailbox, as before the first
+// delivery; so is a missing new or cur. Everything else that keeps the Maildir
+// from being read is an error: mail that is there must not seem to be gone.
+func (x *Index) Open(ctx context.Context, path, user string) (*Mailbox, error) {
+	m := x.useReady(path)
+	if err := m.lock(ctx); err != nil {
+		x.release(m)
+		return nil, err
 	}
-	if e.shared {
-		return ErrGone
+	defer m.unlock()
+	if err := m.refresh(ctx, user, true); err != nil {
+		x.release(m)
+		return nil, err
 	}
-	if m.moved != nil {
-		hits := find(m.moved, e.key)
-		if len(hits) == 0 {
-			return ErrGone
-		}
-		for _, c := range hits {
-			if err := op(c.place); !isGone(err) {
-				e.place = c.place
-				return err
-			}
-		}
-	}
-	return m.search(ctx, e, op)
+	return m.snapshot(), nil
 }
 
-// search reads the names anew. It calls op as soon as it comes upon e, since a
-// program that renames without pause would have moved it by the end.
-func (m *Mailbox) search(ctx context.Context, e *entry, op func(place) error) error {
-	result := error(ErrGone)
-	var names []place
-	err := m.dirs.read(ctx, func(p place) bool {
-		names = append(names, p)
-		if result == ErrGone && uniqueName(p.name) == e.unique {
-			if err := op(p); !isGone(err) {
-				e.place, result = p, err
-			}
-		}
-		return true
-	})
-	if err != nil {
-		return err
+// use gives the mailbox of a path, to be released.
+func (x *Index) use(path string) *mailbox {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	m := x.mailboxes[path]
+	if m == nil {
+		m = x.newMailbox(path)
+		x.mailboxes[path] = m
 	}
-	m.moved = arrange(names)
-	return result
+	m.refs++
+	return m
+}
+
+// useReady gives it with no removal left unfinished, if that can be.
+func (x *Index) useReady(path string) *mailbox {
+	m := x.use(path)
+	x.mu.Lock()
+	left := len(x.unfinished[path]) > 0
+	x.mu.Unlock()
+	if left {
+		x.finishRemovalsOf(path)
+	}
+	return m
+}
+
+func (x *Index) newMailbox(path string) *mailbox {
+	return &mailbox{x: x, path: path, busy: make(chan struct{}, 1)}
+}
+
+func (x *Index) release(m *mailbox) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if m.refs--; m.refs == 0 {
+		m.lastUsed = time.Now()
+		if x.store == nil {
+			delete(x.mailboxes, m.path)
+		}
+	}
+}
+
+// janitor lets mailboxes out of memory that nobody uses.
+func (x *Index) janitor() {
+	ticks := time.NewTicker(max(x.o.Keep/janitorTurns, time.Second))
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ticks.C:
+			x.sweep(time.Now())
+		case <-x.ctx.Done():
+			return
+		}
+	}
+}
+
+// janitorTurns is how often within Options.Keep the janitor looks.
+const janitorTurns = 8
+
+func (x *Index) sweep(now time.Time) {
+	var out []string
+	x.mu.Lock()
+	for path, m := range x.mailboxes {
+		if m.refs == 0 && now.Sub(m.lastUsed) >= x.o.Keep && !x.store.Pending(path) {
+			delete(x.mailboxes, path)
+			out = append(out, path)
+		}
+	}
+	x.mu.Unlock()
+	if x.watch == nil || x.o.Watch != WatchActive {
+		return
+	}
+	for _, path := range out { // without the lock, which the watch's handler needs
+		for _, name := range folderNames {
+			x.watch.Remove(path + "/" + name)
+		}
+	}
+}
+
+// silent are the Events of an index without any.
+type silent struct{}
+
+func (silent) Skipped(string, string)       {}
+func (silent) Counting(string, int, int)    {}
+func (silent) Repaired(string, string)      {}
+func (silent) NotWatched(string, error)     {}
+func (silent) Lagging()                     {}
+func (silent) Recovered(string, int, error) {}
+func (silent) Store(store.Notice)           {}
+
+// listed says whether a list holds for a message.
+func (o *Options) listed(k key) bool {
+	if o.ListsBefore.IsZero() {
+		return true
+	}
+	sec, digits := leadingNumber(k.unique)
+	return digits > 0 && sec < uint64(max(o.ListsBefore.Unix(), 0))
+}
+
+func readError(path string, err error) error {
+	return fmt.Errorf("read Maildir %s: %w", path, err)
 }

@@ -47,14 +47,37 @@ func maildirWith(t testing.TB, files map[string]string) string {
 	return dir
 }
 
+// age lets so much time pass that a change of the directories can be told from
+// those before. Nothing else makes a change time older.
 func age(t testing.TB, dir string) {
 	t.Helper()
-	past := time.Now().Add(-time.Hour)
-	for _, name := range folderNames {
-		if err := os.Chtimes(filepath.Join(dir, name), past, past); err != nil {
+	for {
+		p, err := proofAt(dir)
+		if err != nil {
 			t.Fatal(err)
 		}
+		if p.settled(time.Now()) {
+			return
+		}
+		time.Sleep(clockGrain / 4)
 	}
+}
+
+// told are Events of which only what is skipped matters.
+type told struct {
+	silent
+	skipped func(path, reason string)
+}
+
+func (e told) Skipped(path, reason string) { e.skipped(path, reason) }
+
+// openOnce opens dir through an index that knows nothing and remembers nothing.
+func openOnce(ctx context.Context, dir string, o Options) (*Mailbox, error) {
+	x, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	return x.Open(ctx, dir, "")
 }
 
 // open opens dir and closes it at the end of the test. Things skipped fail it.
@@ -63,10 +86,10 @@ func open(t testing.TB, dir string, o Options) *Mailbox {
 	if o.Measure == nil {
 		o.Measure = measure
 	}
-	if o.Skipped == nil {
-		o.Skipped = func(path, reason string) { t.Errorf("skipped %q: %s", path, reason) }
+	if o.Events == nil {
+		o.Events = told{skipped: func(path, reason string) { t.Errorf("skipped %q: %s", path, reason) }}
 	}
-	m, err := Open(t.Context(), dir, o)
+	m, err := openOnce(t.Context(), dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +223,7 @@ func TestOpenDirectories(t *testing.T) {
 		{dir: "curlink", err: "open Maildir: BASE/curlink/cur must be a directory itself, no symbolic link and no file"},
 		{dir: "newfile", err: "open Maildir: BASE/newfile/new must be a directory itself, no symbolic link and no file"},
 	} {
-		m, err := Open(t.Context(), path(tt.dir), Options{Measure: measure})
+		m, err := openOnce(t.Context(), path(tt.dir), Options{Measure: measure})
 		if err != nil {
 			if got := strings.ReplaceAll(err.Error(), base, "BASE"); got != tt.err {
 				t.Errorf("%s: error %q, want %q", tt.dir, got, tt.err)
@@ -210,7 +233,7 @@ func TestOpenDirectories(t *testing.T) {
 		if tt.err != "" || m.Len() != tt.messages {
 			t.Errorf("%s: %d messages, want %d and error %q", tt.dir, m.Len(), tt.messages, tt.err)
 		}
-		if failed, err := m.Remove(t.Context(), nil); failed != 0 || err != nil {
+		if failed, err := m.Commit(t.Context(), nil, nil); failed != 0 || err != nil {
 			t.Errorf("%s: removing nothing: %d, %v", tt.dir, failed, err)
 		}
 		if err := m.Close(); err != nil {
@@ -223,7 +246,7 @@ func TestOpenCancelled(t *testing.T) {
 	dir := maildirWith(t, map[string]string{"new/1.a": "x", "new/2.a": "x"})
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := 0
-	_, err := Open(ctx, dir, Options{Measure: func(r io.Reader) (int64, error) {
+	_, err := openOnce(ctx, dir, Options{Measure: func(r io.Reader) (int64, error) {
 		calls++
 		cancel()
 		return measure(r)
@@ -244,7 +267,7 @@ func TestMeasureFails(t *testing.T) {
 			}
 			return n, err
 		},
-		Skipped: func(path, reason string) { skipped = append(skipped, filepath.Base(path)+" "+reason) },
+		Events: told{skipped: func(path, reason string) { skipped = append(skipped, filepath.Base(path)+" "+reason) }},
 	})
 	if got := uidls(m); !slices.Equal(got, []string{"1.a", "3.a"}) || !slices.Equal(skipped, []string{"2.a odd"}) {
 		t.Errorf("messages %q, skipped %q", got, skipped)
@@ -275,7 +298,7 @@ func TestDuplicateUniqueNames(t *testing.T) {
 	if _, err := m.OpenMessage(2); !errors.Is(err, ErrGone) {
 		t.Errorf("open of an overwritten file with a namesake: %v", err)
 	}
-	if failed, err := m.Remove(t.Context(), []int{1, 2, 3}); failed != 0 || err != nil {
+	if failed, err := m.Commit(t.Context(), []int{1, 2, 3}, nil); failed != 0 || err != nil {
 		t.Errorf("remove: %d, %v", failed, err)
 	}
 	// The linked message is gone under both its names, the moved one is not.

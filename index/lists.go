@@ -3,9 +3,9 @@ package index
 import (
 	"bufio"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"slices"
 	"strings"
@@ -25,7 +25,7 @@ const (
 
 // listed is what a list says about a message.
 type listed struct {
-	unique   string
+	unique   string // empty: nothing
 	uidl     string
 	rank     rank
 	computed bool // from numbers, not saved: Dovecot asks for an X-UIDL field before
@@ -62,10 +62,13 @@ type listFormat struct {
 
 // listFormats are the lists that sidepop takes UIDLs from; at the same time the
 // first one here wins.
-var listFormats = []listFormat{
+var listFormats = [lists]listFormat{
 	{file: "dovecot-uidlist", parse: parseDovecot, order: orderDovecot},
 	{file: "courierpop3dsizelist", parse: parseCourier, order: orderCourier},
 }
+
+// lists is how many there are.
+const lists = 2
 
 // openList is a list found in a Maildir.
 type openList struct {
@@ -73,108 +76,193 @@ type openList struct {
 	file *File
 }
 
-// applyLists gives entries, which are in order of delivery, the UIDLs and ranks
-// that the newest usable list has for them, and tells its order.
-func applyLists(ctx context.Context, d *dirs, entries []entry, o Options) (order, error) {
-	lists, err := openLists(d, o.Skipped)
+// relist applies the newest usable list of a previous server to all messages.
+func (u *update) relist() error {
+	m := u.m
+	if m.x.o.XUIDL && slices.ContainsFunc(m.list, func(e *entry) bool { return e.source == fromList }) {
+		return u.afresh() // the header fields that the list overruled are not known any more
+	}
+	want := make([]listed, len(m.list))
+	order, names, err := u.readLists(func(k key, l listed) bool {
+		from, to := span(m.list, k)
+		for i := from; i < to; i++ {
+			want[i] = l // of several lines for one name the last one holds, as in Dovecot
+		}
+		return from < to
+	})
 	if err != nil {
-		return 0, err
+		return err
+	}
+	m.away, m.order = names, order
+	list := make([]*entry, len(m.list))
+	for i, e := range m.list {
+		list[i] = u.relisted(e, want[i])
+	}
+	m.list, m.served = list, list
+	if order != orderDelivery {
+		m.served = slices.Clone(list)
+		slices.SortFunc(m.served, order.compare)
+	}
+	m.renamed = assignUIDLs(m.served)
+	u.recast = true
+	return nil
+}
+
+// afresh counts everything again, and applies the lists to it.
+func (u *update) afresh() error {
+	u.m.setList(nil)
+	u.m.stored = false
+	*u = update{ctx: u.ctx, m: u.m, dirs: u.dirs, now: u.now, login: u.login}
+	err := u.everything()
+	u.install()
+	if err != nil {
+		return err
+	}
+	return u.relist()
+}
+
+// relisted is an entry with what a list says of it, or none; the same one when
+// that changes nothing.
+func (u *update) relisted(e *entry, l listed) *entry {
+	m := u.m
+	uidl, from := e.uidl, e.source
+	switch {
+	case l.unique != "" && !(l.computed && e.source == fromHeader):
+		uidl, from = hashUIDL(l.unique), fromList
+		if validUIDL(l.uidl, maxListed) {
+			uidl = l.uidl
+		}
+	case e.source == fromList:
+		uidl, from = m.x.o.Scheme.claim(e.unique), fromName
+	}
+	if uidl == e.uidl && from == e.source && l.rank == e.rank {
+		return e
+	}
+	m.places.RLock()
+	changed := *e
+	m.places.RUnlock()
+	changed.uidl, changed.source, changed.rank = uidl, from, l.rank
+	if e.odd() {
+		odd := u.oddities()
+		odd[&changed] = odd[e]
+		delete(odd, e)
+	}
+	return &changed
+}
+
+// readLists reads the newest usable list and hands over its lines, with the keys
+// of their names. use says whether there is such a message.
+func (u *update) readLists(use func(key, listed) bool) (order, away, error) {
+	d, o := u.dirs, &u.m.x.o
+	found, err := openLists(d, o.Events.Skipped)
+	if err != nil {
+		return 0, away{}, err
 	}
 	defer func() {
-		for _, l := range lists {
+		for _, l := range found {
 			l.file.Close()
 		}
 	}()
-	use := func(l listed) {
-		if k := parseName(l.unique); o.listed(k) {
-			apply(entries, k, l)
-		}
-	}
-	for _, l := range lists {
+	for _, l := range found {
+		var names away
 		path := d.dir + "/" + l.listFormat.file
-		r := &reader{ctx: ctx, file: l.file}
-		lines := &lineReader{r: bufio.NewReaderSize(r, maxListLine)}
-		err := l.parse(lines, use)
+		lines := &lineReader{r: bufio.NewReaderSize(&reader{ctx: u.ctx, file: l.file}, maxListLine)}
+		err := l.parse(lines, func(l listed) {
+			if k := parseName(l.unique); o.listed(k) && !use(k, l) {
+				names.add(l.unique)
+			}
+		})
 		if err == errHeader {
-			o.Skipped(path, "line 1: "+err.Error())
+			o.Events.Skipped(path, "line 1: "+err.Error())
 			continue
 		}
 		if err != nil {
-			return 0, fmt.Errorf("read list %s: %w", path, err)
+			return 0, away{}, fmt.Errorf("read list %s: %w", path, err)
 		}
 		if lines.bad > 0 {
-			o.Skipped(path, fmt.Sprintf("line %d: malformed, not used; %d such lines in all", lines.firstBad, lines.bad))
+			o.Events.Skipped(path, fmt.Sprintf("line %d: malformed, not used; %d such lines in all", lines.firstBad, lines.bad))
 		}
-		return l.order, nil
+		return l.order, names, nil
 	}
-	return orderDelivery, nil
+	return orderDelivery, away{}, nil
+}
+
+// away is the names that a list has beside those of the messages that are there.
+// A message that comes back, from a backup for instance, is listed still.
+type away struct {
+	hashes  map[uint64]struct{}
+	unknown bool // not read since the mailbox was loaded, or too many
+}
+
+// maxAway bounds the names that are kept for each mailbox in use.
+const maxAway = 10_000
+
+var awaySeed = maphash.MakeSeed()
+
+func (a *away) add(unique string) {
+	if a.hashes == nil {
+		a.hashes = make(map[uint64]struct{})
+	}
+	if a.hashes[maphash.String(awaySeed, unique)] = struct{}{}; len(a.hashes) > maxAway {
+		a.hashes, a.unknown = nil, true
+	}
+}
+
+// mayName says whether the list may name one of the entries.
+func (a *away) mayName(entries []*entry) bool {
+	return slices.ContainsFunc(entries, func(e *entry) bool {
+		_, ok := a.hashes[maphash.String(awaySeed, e.unique)]
+		return ok || a.unknown
+	})
 }
 
 // openLists opens what lists there are, the preferred one first.
 func openLists(d *dirs, skipped func(path, reason string)) ([]openList, error) {
-	var lists []openList
+	var found []openList
 	for _, format := range listFormats {
 		f := new(File)
 		err := f.open(int(d.root.Fd()), format.file)
 		if err == nil && f.size > maxList {
 			f.Close()
-			err = fmt.Errorf("larger than %d bytes: not used", maxList)
+			err = fmt.Errorf("larger than %d bytes", maxList)
 		}
 		switch {
 		case err == nil:
-			lists = append(lists, openList{format, f})
-		case isShortage(err) || err == unix.EIO:
-			for _, l := range lists {
+			found = append(found, openList{format, f})
+		case isGone(err):
+		case errors.As(err, new(notRegular)):
+			skipped(d.dir+"/"+format.file, err.Error()) // nobody's list
+		default:
+			for _, l := range found {
 				l.file.Close()
 			}
-			return nil, fmt.Errorf("open list %s/%s: %w", d.dir, format.file, err)
-		case !isGone(err):
-			skipped(d.dir+"/"+format.file, err.Error())
+			return nil, fmt.Errorf("list of a previous server, %s/%s: %w: without it all unique-ids would change; mend or remove it",
+				d.dir, format.file, err)
 		}
 	}
-	slices.SortStableFunc(lists, func(a, b openList) int {
+	slices.SortStableFunc(found, func(a, b openList) int {
 		return compareTimes(b.file.stat.Mtim, a.file.stat.Mtim)
 	})
-	return lists, nil
+	return found, nil
 }
 
 func compareTimes(a, b unix.Timespec) int {
 	return cmp.Or(cmp.Compare(a.Sec, b.Sec), cmp.Compare(a.Nsec, b.Nsec))
 }
 
-// apply gives the entries of the listed name what the list says. Of several
-// lines for one name the last one holds, as in Dovecot.
-func apply(entries []entry, k key, l listed) {
-	i, _ := slices.BinarySearchFunc(entries, &k, func(e entry, k *key) int {
-		return compareKeys(&e.key, k)
-	})
-	for ; i < len(entries) && entries[i].unique == k.unique; i++ {
-		e := &entries[i]
-		e.rank = l.rank
-		if !l.computed || e.source != fromHeader {
-			e.uidl, e.source = usable(l.uidl, l.unique), fromList
-		}
-	}
-}
-
-// sort sorts entries, which are in order of delivery.
-func (o order) sort(entries []entry) {
+// compare is the order in which messages are served.
+func (o order) compare(a, b *entry) int {
 	switch o {
 	case orderDovecot:
-		slices.SortStableFunc(entries, func(a, b entry) int { return a.rank.compare(b.rank) })
+		if c := a.rank.compare(b.rank); c != 0 {
+			return c
+		}
 	case orderCourier:
-		slices.SortStableFunc(entries, func(a, b entry) int {
-			return cmp.Or(cmp.Compare(courierNumber(a.sec), courierNumber(b.sec)), strings.Compare(a.unique, b.unique))
-		})
+		an, _ := leadingNumber(a.unique)
+		bn, _ := leadingNumber(b.unique)
+		return cmp.Or(cmp.Compare(an, bn), strings.Compare(a.unique, b.unique), cmp.Compare(a.nth, b.nth))
 	}
-}
-
-// courierNumber takes a name without a number as Courier does, by atol(3).
-func courierNumber(sec uint64) uint64 {
-	if sec == noNumber {
-		return 0
-	}
-	return sec
+	return compareEntries(a, b)
 }
 
 // compare puts messages with a POP3 order first, then those with a UID.

@@ -93,12 +93,12 @@ func TestParseCourier(t *testing.T) {
 }
 
 func TestOrders(t *testing.T) {
-	messages := func() []entry {
-		var entries []entry
-		for _, c := range arrange([]place{{"5.M9.a", 0}, {"5.M10.b", 0}, {"7.x", 0}, {"8.x", 0}, {"9.x", 0}, {"none", 0}, {"0.y", 0}}) {
-			entries = append(entries, entry{candidate: c})
-		}
-		return entries
+	ranks := map[string]rank{"9.x": {1, 9}, "7.x": {2, 3}, "5.M10.b": {0, 8}, "8.x": {0, 7}}
+	var entries []*entry
+	for _, name := range []string{"5.M9.a", "5.M10.b", "7.x", "8.x", "9.x", "none", "0.y"} {
+		e := newEntry(candidate{parseName(name), place{name: name}}, SchemeOwn)
+		e.rank = ranks[name]
+		entries = append(entries, e)
 	}
 	for _, tt := range []struct {
 		order order
@@ -108,16 +108,10 @@ func TestOrders(t *testing.T) {
 		{orderCourier, []string{"0.y", "none", "5.M10.b", "5.M9.a", "7.x", "8.x", "9.x"}},
 		{orderDovecot, []string{"9.x", "7.x", "8.x", "5.M10.b", "0.y", "5.M9.a", "none"}},
 	} {
-		entries := messages()
-		apply(entries, parseName("9.x"), listed{uidl: "u", rank: rank{1, 9}})
-		apply(entries, parseName("7.x"), listed{uidl: "u", rank: rank{2, 3}})
-		apply(entries, parseName("5.M10.b"), listed{uidl: "u", rank: rank{0, 8}})
-		apply(entries, parseName("8.x"), listed{uidl: "u", rank: rank{0, 7}})
-		apply(entries, parseName("not there"), listed{uidl: "u", rank: rank{0, 6}})
-		tt.order.sort(entries)
+		slices.SortFunc(entries, tt.order.compare)
 		var got []string
 		for _, e := range entries {
-			got = append(got, e.name)
+			got = append(got, e.unique)
 		}
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("order %d: got %q, want %q", tt.order, got, tt.want)
@@ -138,7 +132,7 @@ func fuzzList(f *testing.F, parse listParser) {
 			if l.unique == "" || uniqueName(l.unique) != l.unique && !strings.HasPrefix(l.unique, ":") {
 				t.Fatalf("unique name %q", l.unique)
 			}
-			if id := usable(l.uidl, l.unique); !validUIDL(id) {
+			if id := usable(l.uidl, l.unique); !validUIDL(id, maxUIDL) {
 				t.Fatalf("UIDL %q", id)
 			}
 		}

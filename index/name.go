@@ -10,8 +10,10 @@ import (
 // infoSeparator stands between the unique name and the info part (flags).
 const infoSeparator = ':'
 
-// noNumber sorts after every number that a name can hold.
-const noNumber = math.MaxUint64
+const (
+	noNumber = math.MaxUint32     // sorts after every number
+	tooLarge = math.MaxUint32 - 1 // and before it, those that need 64 bits
+)
 
 // folder is one of the two directories that hold messages.
 type folder uint8
@@ -30,11 +32,17 @@ type place struct {
 	folder folder
 }
 
+// nums is when a name says that its message was delivered.
+type nums struct {
+	sec  uint32 // the leading number: noNumber for none, tooLarge for one that is
+	usec uint32
+}
+
 // key is what a file name tells about its message. It does not change when the
 // message is moved or flagged.
 type key struct {
-	sec, usec uint64 // when the name says that it was delivered
-	unique    string
+	nums
+	unique string
 }
 
 // candidate is a name that may turn out to be a message.
@@ -65,10 +73,10 @@ func uniqueName(name string) string {
 func parseName(name string) key {
 	k := key{unique: uniqueName(name)}
 	sec, digits := leadingNumber(k.unique)
+	k.sec = uint32(min(sec, tooLarge))
 	if digits == 0 {
-		sec = noNumber
+		k.sec = noNumber
 	}
-	k.sec = sec
 	_, rest, _ := strings.Cut(k.unique, ".")
 	delivery, _, _ := strings.Cut(rest, ".")
 	for {
@@ -78,20 +86,19 @@ func parseName(name string) key {
 		}
 		delivery = delivery[i+1:]
 		if usec, digits := leadingNumber(delivery); digits > 0 {
-			k.usec = usec
+			k.usec = uint32(min(usec, math.MaxUint32))
 			return k
 		}
 	}
 }
 
-// leadingNumber reads the decimal digits that s begins with. A number too large
-// stays below noNumber.
+// leadingNumber reads the decimal digits that s begins with, as far as 64 bits
+// hold the number.
 func leadingNumber(s string) (n uint64, digits int) {
-	const most = noNumber - 1
 	for digits < len(s) && s[digits] >= '0' && s[digits] <= '9' {
 		d := uint64(s[digits] - '0')
-		if n > (most-d)/10 {
-			n = most
+		if n > (math.MaxUint64-d)/10 {
+			n = math.MaxUint64
 		} else {
 			n = n*10 + d
 		}
@@ -105,6 +112,13 @@ func leadingNumber(s string) (n uint64, digits int) {
 func compareKeys(a, b *key) int {
 	if c := cmp.Compare(a.sec, b.sec); c != 0 {
 		return c
+	}
+	if a.sec == tooLarge {
+		an, _ := leadingNumber(a.unique)
+		bn, _ := leadingNumber(b.unique)
+		if c := cmp.Compare(an, bn); c != 0 {
+			return c
+		}
 	}
 	if c := cmp.Compare(a.usec, b.usec); c != 0 {
 		return c

@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ func TestParseName(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		unique    string
-		sec, usec uint64
+		sec, usec uint32
 	}{
 		{"1712345677.M1P2.mx1:2,", "1712345677.M1P2.mx1", 1712345677, 1},
 		{"1712345677.M1P2.mx1", "1712345677.M1P2.mx1", 1712345677, 1},
@@ -27,9 +28,9 @@ func TestParseName(t *testing.T) {
 		{"1712345677.812.M9", "1712345677.812.M9", 1712345677, 0},
 		{"1712345677", "1712345677", 1712345677, 0},
 		{"0017.x", "0017.x", 17, 0},
-		{"99999999999999999999999.M99999999999999999999999.x", "99999999999999999999999.M99999999999999999999999.x", noNumber - 1, noNumber - 1},
-		{"18446744073709551615.x", "18446744073709551615.x", noNumber - 1, 0},
-		{"18446744073709551614.x", "18446744073709551614.x", noNumber - 1, 0},
+		{"99999999999999999999999.M99999999999999999999999.x", "99999999999999999999999.M99999999999999999999999.x", tooLarge, math.MaxUint32},
+		{"18446744073709551615.x", "18446744073709551615.x", tooLarge, 0},
+		{"18446744073709551614.x", "18446744073709551614.x", tooLarge, 0},
 		{"x17.M3", "x17.M3", noNumber, 3},
 		{"-17.x", "-17.x", noNumber, 0},
 		{"a:1,exp", "a", noNumber, 0},
@@ -41,7 +42,7 @@ func TestParseName(t *testing.T) {
 		{"::", "::", noNumber, 0},
 		{"\xff\x01 \n:2,", "\xff\x01 \n", noNumber, 0},
 	} {
-		want := key{sec: tt.sec, usec: tt.usec, unique: tt.unique}
+		want := key{nums{tt.sec, tt.usec}, tt.unique}
 		if got := parseName(tt.name); got != want {
 			t.Errorf("parseName(%q) = %+v, want %+v", tt.name, got, want)
 		}
@@ -158,7 +159,7 @@ func FuzzParseName(f *testing.F) {
 			}
 		}
 		for _, s := range []Scheme{SchemeOwn, SchemeMD5, SchemeCourier} {
-			if id := s.uidl(k.unique); !validUIDL(id) {
+			if id := s.uidl(k.unique); !validUIDL(id, maxUIDL) {
 				t.Fatalf("scheme %d gives %q", s, id)
 			}
 		}

@@ -85,9 +85,9 @@ func TestLists(t *testing.T) {
 			}
 		}
 		var skipped []string
-		m := open(t, dir, Options{Skipped: func(path, reason string) {
+		m := open(t, dir, Options{Events: told{skipped: func(path, reason string) {
 			skipped = append(skipped, fmt.Sprintf("%s %s", filepath.Base(path), reason))
-		}})
+		}}})
 		if got := uidls(m); !slices.Equal(got, tt.want) || !slices.Equal(skipped, tt.skipped) {
 			t.Errorf("%s:\ngot  %q, skipped %q\nwant %q, skipped %q", tt.about, got, skipped, tt.want, tt.skipped)
 		}

@@ -27,14 +27,14 @@ func TestRemove(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	failed, err := m.Remove(t.Context(), []int{0, 1, 2, 3, 0})
+	failed, err := m.Commit(t.Context(), []int{0, 1, 2, 3, 0}, nil)
 	if failed != 1 || !errors.Is(err, unix.EISDIR) || !strings.Contains(err.Error(), dir+"/cur/4.d: ") {
 		t.Errorf("%d failed, error %v", failed, err)
 	}
 	checkFile(t, filepath.Join(dir, "maildirsize"), "10485760S,0C\n15 5\n-4 -2\n")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if failed, err := m.Remove(ctx, []int{1, 4}); failed != 2 || !errors.Is(err, context.Canceled) {
+	if failed, err := m.Commit(ctx, []int{1, 4}, nil); failed != 2 || !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %d failed, error %v", failed, err)
 	}
 	checkFile(t, filepath.Join(dir, "cur/5.e"), "55555")
@@ -63,7 +63,7 @@ func TestQuotaFIFO(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	m := open(t, dir, Options{})
-	if failed, err := m.Remove(t.Context(), []int{0}); failed != 0 || err != nil {
+	if failed, err := m.Commit(t.Context(), []int{0}, nil); failed != 0 || err != nil {
 		t.Errorf("%d failed, %v", failed, err)
 	}
 	if n, err := unix.Read(fd, make([]byte, 16)); n > 0 {
@@ -92,7 +92,7 @@ func TestQuotaFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := open(t, dir, Options{})
-		if failed, err := m.Remove(t.Context(), []int{0}); failed != 0 || err != nil {
+		if failed, err := m.Commit(t.Context(), []int{0}, nil); failed != 0 || err != nil {
 			t.Errorf("%s: %d failed, %v", tt.about, failed, err)
 		}
 		checkFile(t, outside, "outside\n")
@@ -104,7 +104,7 @@ func TestQuotaFile(t *testing.T) {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m.Remove(t.Context(), []int{0})
+		m.Commit(t.Context(), []int{0}, nil)
 		checkFile(t, path, "")
 	}
 }

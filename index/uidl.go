@@ -13,6 +13,10 @@ const (
 	// maxUIDL is the longest unique-id (RFC 1939, section 7).
 	maxUIDL = 70
 
+	// maxListed is the longest UIDL that is taken from a list. Dovecot gave out
+	// longer ones than it should have, and programs have kept them.
+	maxListed = 255
+
 	// hashDigits is the length of a UIDL made by hashing: 128 bits, so that
 	// nobody finds two names with the same one by chance.
 	hashDigits = 32
@@ -45,6 +49,14 @@ func (s Scheme) uidl(unique string) string {
 	return usable(unique, unique)
 }
 
+// claim is the UIDL as entries have it: "" is the unique name itself.
+func (s Scheme) claim(unique string) string {
+	if uidl := s.uidl(unique); uidl != unique {
+		return uidl
+	}
+	return ""
+}
+
 // source is where a UIDL comes from. Where two messages claim the same one, it
 // goes to the lower source, and within a source to the message that comes first.
 // So mail that arrives takes no UIDL from mail that is there, except by a name
@@ -59,9 +71,10 @@ const (
 	sources                      // one more than the last
 )
 
-// validUIDL says that clients can take the UIDL (RFC 1939, section 7).
-func validUIDL(s string) bool {
-	if s == "" || len(s) > maxUIDL {
+// validUIDL says that the characters are those of a UIDL (RFC 1939, section 7),
+// and no more than most.
+func validUIDL(s string, most int) bool {
+	if s == "" || len(s) > most {
 		return false
 	}
 	for i := range len(s) {
@@ -74,7 +87,7 @@ func validUIDL(s string) bool {
 
 // usable gives uidl if clients can take it, else the hash of the unique name.
 func usable(uidl, unique string) string {
-	if validUIDL(uidl) {
+	if validUIDL(uidl, maxUIDL) {
 		return uidl
 	}
 	return hashUIDL(unique)
@@ -101,33 +114,35 @@ func courierName(unique string) string {
 	return b.String()
 }
 
-// assignUIDLs gives each message its UIDL and makes them unique. Entries are in
-// the order in which they are served.
+// assignUIDLs finds those entries, in the order in which they are served, that
+// can't have the UIDL that they claim, and gives them others.
 //
-// A message keeps its UIDL when others come and go, unless they claim the same
-// one. Of those that do, the first has it and the others have substitutes; when
-// the first is removed, the next one takes its place. Nothing is remembered, so
-// this cannot be told from a mailbox where the first never was.
-func assignUIDLs(entries []entry, scheme Scheme) {
+// A message keeps its UIDL whatever comes and goes, but for one case: of those
+// that claim the same UIDL all but one get a substitute, and when the one that
+// has it is removed, another one gets it. Nothing is remembered, so this cannot
+// be told from a mailbox where that one never was.
+func assignUIDLs(entries []*entry) (renamed map[*entry]string) {
 	taken := make(map[string]struct{}, len(entries))
 	for s := source(1); s < sources; s++ {
-		for i := range entries {
-			e := &entries[i]
-			if e.source == 0 {
-				e.uidl, e.source = scheme.uidl(e.unique), fromName
-			}
+		for _, e := range entries {
 			if e.source != s {
 				continue
 			}
+			uidl := e.claim()
 			for try := 0; ; try++ {
-				if _, ok := taken[e.uidl]; !ok {
+				if _, ok := taken[uidl]; !ok {
 					break
 				}
-				e.uidl = substitute(e.unique, e.nth, try)
+				uidl = substitute(e.unique, max(int(e.nth)-1, 0), try)
+				if renamed == nil {
+					renamed = make(map[*entry]string)
+				}
+				renamed[e] = uidl
 			}
-			taken[e.uidl] = struct{}{}
+			taken[uidl] = struct{}{}
 		}
 	}
+	return renamed
 }
 
 // substitute is the UIDL of a message whose own one is taken: the hash of the
@@ -152,7 +167,7 @@ func headerUIDL(header []byte) string {
 		if len(line) >= len(field) && strings.EqualFold(string(line[:len(field)]), field) {
 			value := string(bytes.Trim(line[len(field):], " \t"))
 			folded := len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t')
-			if !whole || folded || !validUIDL(value) {
+			if !whole || folded || !validUIDL(value, maxUIDL) {
 				return ""
 			}
 			return value

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"crypto/md5"
 	"crypto/sha256"
 	"fmt"
@@ -45,31 +46,35 @@ func TestScheme(t *testing.T) {
 }
 
 func TestAssignUIDLs(t *testing.T) {
-	claim := func(unique, uidl string, s source) entry {
-		return entry{candidate: candidate{key: key{unique: unique}}, uidl: uidl, source: s}
+	claim := func(unique, uidl string, s source) *entry {
+		e := newEntry(candidate{parseName(unique), place{name: unique}}, SchemeOwn)
+		if s != 0 {
+			e.uidl, e.source = uidl, s
+		}
+		return e
 	}
 	second := claim("a", "", 0)
-	second.nth = 1
+	second.nth = 2
 	for _, tt := range []struct {
 		about   string
-		entries []entry
+		entries []*entry
 		want    []string
 	}{
-		{"names", []entry{claim("a", "", 0), claim("b", "", 0)}, []string{"a", "b"}},
-		{"two files of one unique name", []entry{claim("a", "", 0), second}, []string{"a", digest("a/1/0")}},
-		{"a list naming one UIDL twice", []entry{claim("a", "x", fromList), claim("b", "x", fromList)}, []string{"x", digest("b/0/0")}},
-		{"a list goes before a name", []entry{claim("a", "", 0), claim("b", "a", fromList)}, []string{digest("a/0/0"), "a"}},
-		{"a name goes before a header", []entry{claim("a", "b", fromHeader), claim("b", "", 0)}, []string{digest("a/0/0"), "b"}},
-		{"a list goes before a header", []entry{claim("a", "x", fromHeader), claim("b", "x", fromList)}, []string{digest("a/0/0"), "x"}},
-		{"a forged substitute", []entry{claim("a", "x", fromList), claim("c", digest("b/0/0"), fromList), claim("b", "x", fromList)},
+		{"names", []*entry{claim("a", "", 0), claim("b", "", 0)}, []string{"a", "b"}},
+		{"two files of one unique name", []*entry{claim("a", "", 0), second}, []string{"a", digest("a/1/0")}},
+		{"a list naming one UIDL twice", []*entry{claim("a", "x", fromList), claim("b", "x", fromList)}, []string{"x", digest("b/0/0")}},
+		{"a list goes before a name", []*entry{claim("a", "", 0), claim("b", "a", fromList)}, []string{digest("a/0/0"), "a"}},
+		{"a name goes before a header", []*entry{claim("a", "b", fromHeader), claim("b", "", 0)}, []string{digest("a/0/0"), "b"}},
+		{"a list goes before a header", []*entry{claim("a", "x", fromHeader), claim("b", "x", fromList)}, []string{digest("a/0/0"), "x"}},
+		{"a forged substitute", []*entry{claim("a", "x", fromList), claim("c", digest("b/0/0"), fromList), claim("b", "x", fromList)},
 			[]string{"x", digest("b/0/0"), digest("b/0/1")}},
-		{"a name that is another one's hash", []entry{claim("a b", "", 0), claim(digest("a b"), "", 0)},
+		{"a name that is another one's hash", []*entry{claim("a b", "", 0), claim(digest("a b"), "", 0)},
 			[]string{digest("a b"), digest(digest("a b") + "/0/0")}},
 	} {
-		assignUIDLs(tt.entries, SchemeOwn)
+		renamed := assignUIDLs(tt.entries)
 		for i, e := range tt.entries {
-			if e.uidl != tt.want[i] {
-				t.Errorf("%s: message %d has %q, want %q", tt.about, i, e.uidl, tt.want[i])
+			if got := cmp.Or(renamed[e], e.claim()); got != tt.want[i] {
+				t.Errorf("%s: message %d has %q, want %q", tt.about, i, got, tt.want[i])
 			}
 		}
 	}

@@ -87,8 +87,9 @@ type Maildrop interface {
 	// Octets is the size of a message as it is sent: see [Measure].
 	Octets(ctx context.Context, message int) (int64, error)
 
-	// UIDL is the message's unique-id: 1 to 70 characters of 0x21 to 0x7E,
-	// the same in every session (RFC 1939, section 7).
+	// UIDL is the message's unique-id, the same in every session: characters
+	// of 0x21 to 0x7E, 1 to 70 of them (RFC 1939, section 7), or as many as 255
+	// where a previous server gave out such ones.
 	UIDL(ctx context.Context, message int) (string, error)
 
 	// Open gives the message as it is stored, whatever its line ends. A
@@ -96,10 +97,11 @@ type Maildrop interface {
 	// fails with [io.ErrUnexpectedEOF] when the stored message shrinks.
 	Open(ctx context.Context, message int) (io.ReadCloser, error)
 
-	// Remove removes messages for good, in the UPDATE state. Those that are
+	// Commit is the UPDATE state: it removes messages for good. Those that are
 	// gone already count as removed. Failed is how many remain, and err why.
-	// The context does not end before it returns.
-	Remove(ctx context.Context, messages []int) (failed int, err error)
+	// The context does not end before it returns. Retrieved are the other
+	// messages that RETR has sent, for backends that mark them.
+	Commit(ctx context.Context, remove, retrieved []int) (failed int, err error)
 
 	// Close gives up the maildrop and whatever lock it holds.
 	Close() error

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,15 +82,15 @@ func (d hookedDrop) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 	return d.Maildrop.Open(ctx, i)
 }
 
-func (d hookedDrop) Remove(ctx context.Context, messages []int) (int, error) {
-	d.h.before("Remove")
-	return d.Maildrop.Remove(ctx, messages)
+func (d hookedDrop) Commit(ctx context.Context, remove, retrieved []int) (int, error) {
+	d.h.before("Commit")
+	return d.Maildrop.Commit(ctx, remove, retrieved)
 }
 
 // A panic anywhere in the backend ends one session, gives up what it holds, and
 // leaves the others alone.
 func TestPanicInTheBackend(t *testing.T) {
-	for _, call := range []string{"Offer", "Password", "SASL", "Step", "Stat", "User", "Octets", "UIDL", "Open", "Remove", "Close"} {
+	for _, call := range []string{"Offer", "Password", "SASL", "Step", "Stat", "User", "Octets", "UIDL", "Open", "Commit", "Close"} {
 		t.Run(call, func(t *testing.T) {
 			var armed atomic.Bool
 			b := alice("a\n", "b\n")
@@ -334,5 +335,39 @@ func TestHandshakeFailureIsTold(t *testing.T) {
 	}
 	if s := events.summary(t); s.Reason != pop3.ReasonHandshake || s.Err == nil || errors.Is(s.Err, io.EOF) {
 		t.Errorf("the summary is %+v", s)
+	}
+}
+
+// committing notes what a session's Commit was given.
+type committing struct {
+	pop3.Backend
+	given chan [2][]int
+}
+
+type committingDrop struct {
+	pop3.Maildrop
+	c committing
+}
+
+func (c committing) Password(ctx context.Context, p pop3.Peer, user, password string) (pop3.Maildrop, error) {
+	m, err := c.Backend.Password(ctx, p, user, password)
+	return committingDrop{m, c}, err
+}
+
+func (d committingDrop) Commit(ctx context.Context, remove, retrieved []int) (int, error) {
+	d.c.given <- [2][]int{remove, retrieved}
+	return d.Maildrop.Commit(ctx, remove, retrieved)
+}
+
+// QUIT tells what to remove and what was read, and RSET takes back deletions
+// alone; TOP reads nothing.
+func TestCommit(t *testing.T) {
+	b := committing{alice("a\n", "b\n", "c\n", "d\n"), make(chan [2][]int, 1)}
+	c := dial(t, serve(t, &pop3.Server{Backend: b}))
+	c.login()
+	c.say("DELE 4", "RETR 1", "RSET", "RETR 2", "TOP 3 9", "DELE 2", "QUIT")
+	_, _ = io.ReadAll(c.in)
+	if got := <-b.given; !slices.Equal(got[0], []int{1}) || !slices.Equal(got[1], []int{0}) {
+		t.Errorf("to be removed %v, retrieved %v", got[0], got[1])
 	}
 }

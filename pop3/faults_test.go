@@ -41,11 +41,11 @@ func (d faultyDrop) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 	return d.Maildrop.Open(ctx, i)
 }
 
-func (d faultyDrop) Remove(ctx context.Context, i []int) (int, error) {
+func (d faultyDrop) Commit(ctx context.Context, i, retrieved []int) (int, error) {
 	if d.f.remove != nil {
 		return d.f.remove(i)
 	}
-	return d.Maildrop.Remove(ctx, i)
+	return d.Maildrop.Commit(ctx, i, retrieved)
 }
 
 func TestRemovalThatFails(t *testing.T) {

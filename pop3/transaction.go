@@ -11,18 +11,49 @@ import (
 type maildrop struct {
 	Maildrop
 	messages int    // in all
-	marks    []bool // by message; nil while nothing was ever marked
-	live     int    // not marked
+	live     int    // not deleted
 	octets   int64  // of those
+	marks    []mark // by message; nil while there are none
 }
 
-// reset forgets all marks.
+// mark is what has become of a message in this session.
+type mark uint8
+
+const (
+	deleted   mark = 1 << iota // by DELE, to be removed
+	retrieved                  // by RETR
+)
+
+func (d *maildrop) mark(i int, m mark) {
+	if d.marks == nil {
+		d.marks = make([]mark, d.messages)
+	}
+	d.marks[i] |= m
+}
+
+func (d *maildrop) deleted(i int) bool { return d.marks != nil && d.marks[i]&deleted != 0 }
+
+// reset forgets all deletions.
 func (d *maildrop) reset() {
 	d.messages, d.octets = d.Stat()
-	d.live, d.marks = d.messages, nil
+	d.live = d.messages
+	for i := range d.marks {
+		d.marks[i] &^= deleted
+	}
 }
 
-func (d *maildrop) marked(i int) bool { return d.marks != nil && d.marks[i] }
+// done gives what is to be removed and, of the rest, what was retrieved.
+func (d *maildrop) done() (remove, kept []int) {
+	for i, m := range d.marks {
+		switch {
+		case m&deleted != 0:
+			remove = append(remove, i)
+		case m&retrieved != 0:
+			kept = append(kept, i)
+		}
+	}
+	return remove, kept
+}
 
 // find is the one place where a message number from the wire, from 1, becomes
 // one of the maildrop, from 0.
@@ -33,7 +64,7 @@ func (d *maildrop) find(arg string) (int, error) {
 		return 0, errNumber
 	case n < 1 || n > d.messages:
 		return 0, errNoMessage
-	case d.marked(n - 1):
+	case d.deleted(n - 1):
 		return 0, errDeleted
 	}
 	return n - 1, nil
@@ -74,7 +105,7 @@ func (c *session) listing(args []string, value func(dst []byte, i int) ([]byte, 
 	}
 	body := func(o *output) error {
 		for i := range c.drop.messages {
-			if c.drop.marked(i) {
+			if c.drop.deleted(i) {
 				continue
 			}
 			if o.room(listLine); o.err != nil {
@@ -94,8 +125,8 @@ func (c *session) listing(args []string, value func(dst []byte, i int) ([]byte, 
 }
 
 // listLine is more than the longest line of a listing: a message number, a
-// UIDL of 70 characters, and what stands between them.
-const listLine = 128
+// UIDL of 255 characters, and what stands between them.
+const listLine = 300
 
 func (c *session) cmdRetr(args []string) (reply, error) {
 	i, err := c.drop.find(args[0])
@@ -118,6 +149,7 @@ func (c *session) cmdRetr(args []string) (reply, error) {
 			return fmt.Errorf("message %d: %w", i+1, err)
 		}
 		c.summary.Retr++
+		c.drop.mark(i, retrieved)
 		if sent != octets {
 			c.fail("RETR", fmt.Errorf("message %d has changed: %d octets were listed and %d sent", i+1, octets, sent))
 		}
@@ -162,10 +194,7 @@ func (c *session) cmdDele(args []string) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if d.marks == nil {
-		d.marks = make([]bool, d.messages)
-	}
-	d.marks[i] = true
+	d.mark(i, deleted)
 	d.live--
 	d.octets -= octets
 	return reply{text: "message " + strconv.Itoa(i+1) + " marked"}, nil
@@ -180,13 +209,8 @@ func (c *session) cmdNoop([]string) (reply, error) { return reply{text: "nothing
 
 // cmdQuit is the UPDATE state (RFC 1939, section 6).
 func (c *session) cmdQuit([]string) (reply, error) {
-	var remove []int
-	for i, marked := range c.drop.marks {
-		if marked {
-			remove = append(remove, i)
-		}
-	}
-	failed, err := c.remove(remove)
+	remove, retrieved := c.drop.done()
+	failed, err := c.commit(remove, retrieved)
 	if errors.Is(err, errDisconnected) {
 		return reply{}, err
 	}
@@ -198,18 +222,18 @@ func (c *session) cmdQuit([]string) (reply, error) {
 	return reply{text: strconv.Itoa(len(remove)) + " messages removed"}, nil
 }
 
-// remove removes messages, once the client has what it was sent: it must not
+// commit removes messages, once the client has what it was sent: it must not
 // lose a message that it asked for in the same breath.
-func (c *session) remove(messages []int) (failed int, err error) {
-	if len(messages) == 0 {
+func (c *session) commit(remove, retrieved []int) (failed int, err error) {
+	if len(remove)+len(retrieved) == 0 {
 		return 0, nil
 	}
 	if err := c.out.flush(); err != nil {
 		c.disconnected(err)
-		return len(messages), errDisconnected
+		return len(remove), errDisconnected
 	}
 	c.beginRemoving()
-	failed, err = c.drop.Remove(context.WithoutCancel(c.server.base), messages)
+	failed, err = c.drop.Commit(context.WithoutCancel(c.server.base), remove, retrieved)
 	c.endRemoving()
 	if err == nil && failed > 0 {
 		err = errors.New("the backend does not say why")

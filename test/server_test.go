@@ -165,6 +165,9 @@ func (s *site) configure(pop3, pop3s, tables string) (path string) {
 	passwd := s.path("users")
 	must(s.t, os.WriteFile(passwd, []byte(users.String()), 0o640))
 	must(s.t, os.Chown(passwd, os.Getuid(), gid))
+	// The key too, so that nothing has to be said about its renewal.
+	must(s.t, os.Chown(s.path(keyFile), os.Getuid(), gid))
+	must(s.t, os.Chmod(s.path(keyFile), 0o640))
 
 	path = s.path("sidepop.toml")
 	must(s.t, os.WriteFile(path, fmt.Appendf(nil, `hostname = "mx1.example.org"
@@ -181,11 +184,15 @@ key         = %q
 passwd_file = %q
 apop        = true
 
+[index]
+state_dir = %q
+mark_seen = false # tests look at the files that a session leaves
+
 [log]
 level  = "debug"
 format = "json"
 
-%s`, user, pop3, pop3s, s.path(certFile), s.path(keyFile), passwd, tables), 0o600))
+%s`, user, pop3, pop3s, s.path(certFile), s.path(keyFile), passwd, s.path("state"), tables), 0o600))
 	return path
 }
 

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"sidepop/auth"
@@ -20,33 +18,23 @@ import (
 type backend struct {
 	users    *auth.Passwd
 	accounts *pop3.Accounts
-	mailbox  string // for accounts without their own, as in the configuration
+	index    *index.Index
+	places   places
 	apop     bool
-	options  index.Options
-	uid      uint32 // who reads all mail: this process
 
 	loginDelay time.Duration
 }
 
-// newBackend makes the backend of a configuration. Skipped is told of what is
-// in Maildirs and not served.
-func newBackend(c *config.Config, users *auth.Passwd, skipped func(path, reason string)) *backend {
+// newBackend makes the backend of a configuration.
+func newBackend(c *config.Config, users *auth.Passwd, x *index.Index) *backend {
 	return &backend{
 		users:    users,
 		accounts: pop3.NewAccounts(c.Limits.SessionsPerUser, c.Limits.LoginDelay),
-		mailbox:  c.Mailbox,
+		index:    x,
+		places:   newPlaces(c),
 		apop:     c.Auth.APOP,
-		uid:      uint32(os.Geteuid()),
 
 		loginDelay: c.Limits.LoginDelay,
-		options: index.Options{
-			Measure: pop3.Measure,
-			Scheme:  c.UIDL,
-			XUIDL:   c.XUIDL,
-			Skipped: skipped,
-
-			ListsBefore: c.ListsBefore,
-		},
 	}
 }
 
@@ -115,7 +103,7 @@ func (b *backend) login(ctx context.Context, account *auth.Account, err error) (
 	if err != nil {
 		return nil, authError(err)
 	}
-	path, err := b.path(account)
+	path, err := b.places.of(account)
 	if err != nil {
 		return nil, &refusal{pop3.ErrPermanent, err}
 	}
@@ -123,54 +111,12 @@ func (b *backend) login(ctx context.Context, account *auth.Account, err error) (
 	if err != nil {
 		return nil, err
 	}
-	mailbox, err := index.Open(ctx, path, b.options)
+	mailbox, err := b.index.Open(ctx, path, account.Name)
 	if err != nil {
 		end()
 		return nil, openError(path, err)
 	}
 	return &maildrop{mailbox: mailbox, user: account.Name, end: end}, nil
-}
-
-// path is where an account's mail is.
-func (b *backend) path(a *auth.Account) (string, error) {
-	if a.UID != nil && *a.UID != b.uid {
-		return "", fmt.Errorf("the mail of %s belongs to user id %d, and sidepop reads all mail as user id %d: "+
-			"set user in the configuration to that one, or leave the uid of the account empty", a.Name, *a.UID, b.uid)
-	}
-	template := b.mailbox
-	if a.Mail != "" {
-		var err error
-		if template, err = maildirOf(a.Mail); err != nil {
-			return "", fmt.Errorf("mail setting of %s: %w", a.Name, err)
-		}
-	}
-	path, err := a.Expand(template)
-	if err != nil {
-		return "", fmt.Errorf("mailbox %s of %s: %w", template, a.Name, err)
-	}
-	if !filepath.IsAbs(path) {
-		return "", fmt.Errorf("mailbox %s of %s is %q, expected a path from /", template, a.Name, path)
-	}
-	return path, nil
-}
-
-// maildirOf is the inbox of a mail setting as Dovecot has it: a driver, a path
-// and options, each after a colon (its documentation, "Mail location").
-func maildirOf(setting string) (path string, err error) {
-	driver, rest, ok := strings.Cut(setting, ":")
-	if strings.ContainsAny(driver, "/~%") {
-		driver, rest, ok = "maildir", setting, true // the driver may be left out
-	}
-	if driver != "maildir" || !ok {
-		return "", fmt.Errorf("%q, expected maildir: and a path", setting)
-	}
-	path, options, _ := strings.Cut(rest, ":")
-	for option := range strings.SplitSeq(options, ":") {
-		if inbox, ok := strings.CutPrefix(option, "INBOX="); ok {
-			path = inbox
-		}
-	}
-	return path, nil
 }
 
 // authError is the one place where an error of auth becomes one of the
@@ -186,7 +132,7 @@ func authError(err error) error {
 	return &refusal{reply, err}
 }
 
-// openError is the one place where an error of index.Open becomes one of the
+// openError is the one place where an error of [index.Index.Open] becomes one of the
 // protocol.
 func openError(path string, err error) error {
 	if fi, statErr := os.Stat(path); statErr == nil && fi.Mode().IsRegular() {
@@ -248,9 +194,9 @@ func (m *maildrop) Open(_ context.Context, message int) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// Remove implements [pop3.Maildrop].
-func (m *maildrop) Remove(ctx context.Context, messages []int) (failed int, err error) {
-	failed, err = m.mailbox.Remove(ctx, messages)
+// Commit implements [pop3.Maildrop]. What was retrieved was seen.
+func (m *maildrop) Commit(ctx context.Context, remove, retrieved []int) (failed int, err error) {
+	failed, err = m.mailbox.Commit(ctx, remove, retrieved)
 	if err != nil {
 		err = messageError(err)
 	}

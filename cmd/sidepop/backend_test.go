@@ -75,14 +75,22 @@ func newSite(t *testing.T, files map[string]string, change func(*config.Config),
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.server = newServer(c, nil, log)
+	c.Index.StateDir = t.TempDir()
+	x, err := newIndex(c, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.server = newServer(c, nil, x, log)
 	ls, err := listen(c.Listen)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.address = ls[0].Addr().String()
 	start(s.server, ls)
-	t.Cleanup(func() { _ = shutdown(s.server, 0, nil) })
+	t.Cleanup(func() {
+		_ = shutdown(s.server, 0, nil)
+		_ = x.Close()
+	})
 	return s
 }
 
@@ -250,6 +258,35 @@ func TestMessages(t *testing.T) {
 	}
 	if log := s.ended(); !hasLine(log, "session closed", "retr=1 dele=2 octets=17 ", "reason=quit") {
 		t.Error(log)
+	}
+}
+
+// TestMarkSeen: what was retrieved is marked at QUIT, where that is wanted.
+func TestMarkSeen(t *testing.T) {
+	for _, mark := range []bool{true, false} {
+		s := newSite(t, map[string]string{"users": "a:{PLAIN}pw\n", "a/new/1.h": message, "a/new/2.h": message, "a/cur/3.h:2,": message},
+			func(c *config.Config) { c.Index.MarkSeen = mark }, "text")
+		c := s.dial()
+		c.login("a", "pw")
+		c.expect("RETR 1", "+OK")
+		for c.line() != "." {
+		}
+		c.expect("TOP 2 0", "+OK")
+		for c.line() != "." {
+		}
+		c.expect("QUIT", "+OK")
+		s.ended()
+		want := map[bool]string{true: "a/cur/1.h:2,S", false: "a/new/1.h"}[mark]
+		for _, name := range []string{want, "a/new/2.h", "a/cur/3.h:2,"} {
+			if _, err := os.Stat(s.dir + "/" + name); err != nil {
+				t.Errorf("mark_seen %v: %v", mark, err)
+			}
+		}
+	}
+	for maildir, want := range map[string]bool{"": true, "/own": false} {
+		if c := (&trial{maildir: maildir}).config(new(folder)); c.Index.MarkSeen != want {
+			t.Errorf("try with the Maildir %q marks: %v", maildir, c.Index.MarkSeen)
+		}
 	}
 }
 

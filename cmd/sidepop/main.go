@@ -2,11 +2,13 @@
 //
 // `sidepop serve` runs a server from a configuration file, `sidepop try` shows
 // one without any set-up. Both are wired in server.go; backend.go is the only
-// place where the protocol, the accounts and the Maildirs meet.
+// place where the protocol, the accounts and the Maildirs meet. `sidepop index`
+// looks at the index of a server that runs or of one that is stopped.
 //
 // What runs as root: of `sidepop serve`, everything up to privilege.Drop in
 // serve.go, which is reading the configuration, loading the TLS certificate
-// and key, and opening the listening sockets. Nothing else does.
+// and key, opening the listening sockets, and making the state folder; of
+// `sidepop index`, reading the configuration. Nothing else does.
 package main
 
 import (
@@ -23,8 +25,8 @@ import (
 
 // Exit statuses.
 const (
-	exitFailure = 1 // something went wrong
-	exitUsage   = 2 // the command line or the configuration can't be used
+	exitFailure = 1 // something went wrong, or `sidepop index verify` has found a difference
+	exitUsage   = 2 // the command line or the configuration can't be used, or nothing can be verified
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -44,9 +46,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &problems):
 		fmt.Fprintf(stderr, "%s\n", problems)
 		return exitUsage
+	case errors.Is(err, errDifferent):
+		return exitFailure // all has been said
 	case errors.As(err, &failed):
 		fmt.Fprintf(stderr, "sidepop: %s\n", failed)
-		return exitFailure
+		return failed.status
 	}
 	fmt.Fprintf(stderr, "sidepop: %s\nSee \"sidepop --help\".\n", err)
 	return exitUsage
@@ -54,17 +58,22 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // failure is an error of a command that was understood, as opposed to cobra's
 // own about the command line.
-type failure struct{ error }
+type failure struct {
+	error
+	status int
+}
 
 func (f *failure) Unwrap() error { return f.error }
 
 // running marks the errors of a command as its own.
-func running(run func(*cobra.Command) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, _ []string) error {
-		if err := run(cmd); err != nil {
-			return &failure{err}
+func running(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := run(cmd, args)
+		var failed *failure
+		if err == nil || errors.As(err, &failed) {
+			return err
 		}
-		return nil
+		return &failure{err, exitFailure}
 	}
 }
 
@@ -80,7 +89,7 @@ To see it work, without any set-up:   sidepop try`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("sidepop {{.Version}}\n")
-	root.AddCommand(serveCommand(), tryCommand())
+	root.AddCommand(serveCommand(), tryCommand(), indexCommand())
 	return root
 }
 

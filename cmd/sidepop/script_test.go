@@ -60,6 +60,8 @@ func setUpScript(env *testscript.Env) error {
 	env.Setenv("PORT", ports[0])
 	env.Setenv("TLSPORT", ports[1])
 	env.Setenv("USER", "")
+	// With the race detector each command would wait for a second at its end.
+	env.Setenv("GORACE", "atexit_sleep_ms=10")
 	if os.Geteuid() == 0 {
 		env.Setenv("USER", `user = "nobody"`)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -10,10 +11,13 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"sidepop/auth"
 	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/control"
 	"sidepop/cmd/sidepop/internal/maillog"
 	"sidepop/cmd/sidepop/internal/privilege"
+	"sidepop/index"
 )
 
 func serveCommand() *cobra.Command {
@@ -24,7 +28,7 @@ func serveCommand() *cobra.Command {
 		Long: `Run the server from a configuration file, in the foreground, until SIGTERM or
 SIGINT. The log goes to standard error. sidepop.toml(5) describes the file.`,
 		Args: cobra.NoArgs,
-		RunE: running(func(*cobra.Command) error { return serve(file) }),
+		RunE: running(func(*cobra.Command, []string) error { return serve(file) }),
 	}
 	cmd.Flags().StringVar(&file, "config", config.DefaultFile, "the configuration `file`")
 	return cmd
@@ -71,48 +75,102 @@ func loadTLS(c *config.Config, log *maillog.Log) (*tls.Config, error) {
 	return pair.Config(), nil
 }
 
-// drop gives up root, if there is something to give up, and finds out whether
-// what logins need can be read without.
+// drop makes the state folder and gives up root, if there is something to give
+// up, and finds out whether what logins need can be read without.
 func drop(c *config.Config, log *maillog.Log) error {
-	if os.Geteuid() == 0 {
-		id, err := privilege.Lookup(c.User)
-		if err != nil {
+	id := &privilege.Identity{UID: os.Geteuid(), GID: os.Getegid()}
+	if id.UID == 0 {
+		var err error
+		if id, err = privilege.Lookup(c.User); err != nil {
 			return err
 		}
+	}
+	if err := c.PrepareState(id.UID, id.GID); err != nil {
+		return err
+	}
+	if os.Geteuid() == 0 {
 		if err := privilege.Drop(id); err != nil {
 			return err
 		}
 		log.Dropped(id.Name, id.UID, id.GID)
+		warnCertificate(c, log)
 	}
 	return c.CheckPasswd()
 }
 
-// serveOn runs the server until a signal.
+// serveOn runs the server until a signal. Its parts end in the order in which
+// they need each other: sessions, then commands, then the index.
 func serveOn(c *config.Config, secure *tls.Config, ls []listener, log *maillog.Log) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for range hangups {
+			log.Hangup()
+		}
+	}()
 	warnDescriptors(c, log)
-	server := newServer(c, secure, log)
+	x, err := newIndex(c, log)
+	if err != nil {
+		return err
+	}
+	commands, err := control.Serve(c.Index.StateDir, control.Local{Index: x}, log.ControlFault)
+	if err != nil {
+		return errors.Join(err, x.Close())
+	}
+	server := newServer(c, secure, x, log)
 	for _, l := range ls {
 		log.Listening(l.protocol(), l.Addr())
 	}
+	go knowMailboxes(c, x)
 	failed := start(server, ls)
 	log.Ready(version())
 	notify(daemon.SdNotifyReady)
 
 	select {
 	case err := <-failed:
-		return err
+		return errors.Join(err, commands.Close(), x.Close())
 	case sig := <-signals:
 		notify(daemon.SdNotifyStopping)
 		log.Stopping(sig.String(), c.Limits.ShutdownTime)
 	}
-	err := shutdown(server, c.Limits.ShutdownTime, signals)
-	log.Stopped(err)
+	err = shutdown(server, c.Limits.ShutdownTime, signals)
 	if errors.Is(err, errCutOff) {
-		return err
+		log.Stopped(err)
+		return err // at once: whatever is not saved is counted again
 	}
+	err = errors.Join(err, commands.Close(), x.Close())
+	log.Stopped(err)
 	return nil
+}
+
+// warnCertificate tells when a renewed certificate could not be read: the files
+// were opened as root, and are another user's business from now on.
+func warnCertificate(c *config.Config, log *maillog.Log) {
+	if c.TLS.Certificate == "" {
+		return
+	}
+	for _, file := range []string{c.TLS.Certificate, c.TLS.Key} {
+		f, err := os.Open(file)
+		if err != nil {
+			log.CertificateUnreadable(fmt.Errorf("a renewed certificate will be used only after a restart, since user %s can't read it: %w", c.User, err))
+			return
+		}
+		_ = f.Close()
+	}
+}
+
+// knowMailboxes has the mailboxes of all accounts watched and counted before
+// anybody logs in. With a file for each domain there is no list of them.
+func knowMailboxes(c *config.Config, x *index.Index) {
+	p := newPlaces(c)
+	silent := func(error) {} // the first login tells what is wrong with the file
+	_ = auth.NewPasswd(c.Auth.PasswdFile, silent).Accounts(func(a *auth.Account) {
+		if path, err := p.of(a); err == nil {
+			x.Know(path)
+		}
+	})
 }
 
 // notify tells systemd, where it listens (sd_notify(3)). That it does not is no

@@ -14,6 +14,7 @@ import (
 
 	"sidepop/auth"
 	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/index"
 	"sidepop/pop3"
 )
 
@@ -21,16 +22,40 @@ import (
 // `sidepop try`.
 type events interface {
 	pop3.Events
-	Skipped(path, reason string)
+	index.Events
 	Accounts(err error)
+}
+
+// newIndex opens the index of a configuration, with its state in a folder of
+// this process's user.
+func newIndex(c *config.Config, told index.Events) (*index.Index, error) {
+	return index.New(indexOptions(c, told))
+}
+
+// indexOptions is the same for everybody who opens an index: what is stored
+// depends on it.
+func indexOptions(c *config.Config, told index.Events) index.Options {
+	return index.Options{
+		Measure:     pop3.Measure,
+		Scheme:      c.UIDL,
+		XUIDL:       c.XUIDL,
+		ListsBefore: c.ListsBefore,
+		State:       c.Index.StateDir,
+		Watch:       c.Index.Watch,
+		CommitDelay: c.Index.CommitDelay,
+		CommitCount: c.Index.CommitCount,
+		Keep:        c.Index.KeepTime,
+		MarkSeen:    c.Index.MarkSeen,
+		Events:      told,
+	}
 }
 
 // newServer wires a server from a configuration: backend, users, limits.
 // Without a TLS configuration it speaks plaintext only.
-func newServer(c *config.Config, secure *tls.Config, told events) *pop3.Server {
+func newServer(c *config.Config, secure *tls.Config, x *index.Index, told events) *pop3.Server {
 	users := auth.NewPasswd(c.Auth.PasswdFile, told.Accounts)
 	return &pop3.Server{
-		Backend:        newBackend(c, users, told.Skipped),
+		Backend:        newBackend(c, users, x),
 		Events:         told,
 		Limits:         c.Limits.Limits,
 		TLS:            secure,

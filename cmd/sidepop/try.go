@@ -40,7 +40,7 @@ func tryCommand() *cobra.Command {
 with curl, openssl and mail programs, and show what happens. It needs no root,
 no configuration and no network, and leaves nothing behind.`,
 		Args: cobra.NoArgs,
-		RunE: running(func(cmd *cobra.Command) error { return t.run(cmd.OutOrStdout()) }),
+		RunE: running(func(cmd *cobra.Command, _ []string) error { return t.run(cmd.OutOrStdout()) }),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&t.maildir, "maildir", "", "serve the Maildir `DIR` instead of sample messages")
@@ -78,7 +78,7 @@ func (t *trial) run(stdout io.Writer) (err error) {
 	return t.serve(f, listeners, screen, signals)
 }
 
-func (t *trial) serve(f *folder, ls []listener, screen *screen, signals <-chan os.Signal) error {
+func (t *trial) serve(f *folder, ls []listener, screen *screen, signals <-chan os.Signal) (err error) {
 	told := &words{screen: screen, user: f.user}
 	pair, err := certs.Load(f.certificate, f.key, told)
 	if err != nil {
@@ -90,7 +90,13 @@ func (t *trial) serve(f *folder, ls []listener, screen *screen, signals <-chan o
 	}
 	defer mail.Close()
 
-	server := newServer(f.config(), pair.Config(), told)
+	c := t.config(f)
+	x, err := newIndex(c, told)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.Close()) }()
+	server := newServer(c, pair.Config(), x, told)
 	failed := start(server, ls)
 	guide, err := t.guide(f, ls, screen.style)
 	if err != nil {
@@ -125,10 +131,12 @@ func (t *trial) cleanUp(f *folder, screen *screen, err error) {
 }
 
 // config is the configuration of the trial: as little different from that of
-// `sidepop serve` as can be.
-func (f *folder) config() *config.Config {
+// `sidepop serve` as can be. In somebody's own Maildir nothing is marked.
+func (t *trial) config(f *folder) *config.Config {
 	c := config.Default()
 	c.Mailbox = escapePercent(f.maildir)
 	c.Auth.PasswdFile = f.passwd
+	c.Index.StateDir = f.state
+	c.Index.MarkSeen = t.maildir == ""
 	return c
 }

@@ -27,6 +27,7 @@ type folder struct {
 	path             string
 	maildir          string
 	passwd           string
+	state            string // of the index
 	certificate, key string
 	user, password   string
 	messages         int // delivered
@@ -47,6 +48,7 @@ func newFolder(existing string) (_ *folder, err error) {
 		path:        path,
 		maildir:     existing,
 		passwd:      filepath.Join(path, "users"),
+		state:       filepath.Join(path, "state"),
 		certificate: filepath.Join(path, "cert.pem"),
 		key:         filepath.Join(path, "key.pem"),
 		user:        userName(),
@@ -55,6 +57,9 @@ func newFolder(existing string) (_ *folder, err error) {
 		return nil, err
 	}
 	if err := f.addUser(); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(f.state, 0o700); err != nil {
 		return nil, err
 	}
 	if existing == "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"sidepop/index"
+	"sidepop/index/store"
 	"sidepop/pop3"
 )
 
@@ -138,12 +141,12 @@ func TestTryCommands(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		cmd := exec.CommandContext(ctx, "sh", "-c", all[i])
 		cmd.Stdin = strings.NewReader(tt.input)
-		var errors bytes.Buffer
-		cmd.Stderr = &errors
+		var complaints bytes.Buffer
+		cmd.Stderr = &complaints
 		out, err := cmd.Output()
 		cancel()
 		if err != nil || !strings.Contains(all[i], tt.has) || !strings.Contains(string(out), tt.wants) {
-			t.Errorf("%s\n%v\n%s%s", all[i], err, out, errors.String())
+			t.Errorf("%s\n%v\n%s%s", all[i], err, out, complaints.String())
 		}
 		p.wait(tt.told)
 	}
@@ -175,6 +178,41 @@ func TestTryWords(t *testing.T) {
 	} {
 		if got := strings.Join(deeds(tt.s), ", "); got != tt.want {
 			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+}
+
+// TestTryIndexWords has events of the index beside what is said of them, times
+// left out.
+func TestTryIndexWords(t *testing.T) {
+	fault := errors.New("no\nway")
+	for _, tt := range []struct {
+		event func(index.Events)
+		want  string
+	}{
+		{func(e index.Events) { e.Skipped("/m/new/x", "a FIFO") }, "not served: /m/new/x: a FIFO"},
+		{func(e index.Events) { e.Counting("/m", 64, 1234) }, "counting the mail in /m: 64 of 1,234 messages"},
+		{func(e index.Events) { e.Repaired("/m", "x") }, "the index was wrong and is mended: /m: x"},
+		{func(e index.Events) { e.NotWatched("", fault) }, `new mail is looked for at logins only: no\nway`},
+		{func(e index.Events) { e.NotWatched("/m", fault) }, `new mail in /m is looked for at logins only: no\nway`},
+		{func(e index.Events) { e.Lagging() }, "too much happened at once: the next login reads the Maildir again"},
+		{func(e index.Events) { e.Recovered("/m", 2, nil) }, "a removal in /m that was interrupted is finished: 2 messages REMOVED"},
+		{func(e index.Events) { e.Recovered("/m", 0, fault) }, `a removal in /m that was interrupted can't be finished: no\nway`},
+		{func(e index.Events) { e.Store(store.Notice{Event: store.SetAside, Path: "/s", Err: fault}) },
+			`the index can't be used and is kept as /s; a new one is begun: no\nway`},
+		{func(e index.Events) { e.Store(store.Notice{Event: store.Failed, Path: "/s", Err: fault}) }, `the index /s can't be saved: no\nway`},
+		{func(e index.Events) { e.Store(store.Notice{Event: store.Recovered, Path: "/s"}) }, "the index /s can be saved again"},
+		{func(e index.Events) { e.Store(store.Notice{Event: store.Forgotten, Path: "/s", Count: 2}) },
+			"the index forgets 2 mailboxes, which will be counted again: it could not be saved"},
+		{func(e index.Events) { e.Store(store.Notice{Event: store.Refused, Mailbox: "/m", Err: fault}) }, `the index does not keep /m: no\nway`},
+		{func(e index.Events) { e.Store(store.Notice{Event: store.Compacted, Path: "/s"}) }, "the index /s is smaller now"},
+		{func(e index.Events) { e.Store(store.Notice{Event: store.CompactFailed, Path: "/s", Err: fault}) },
+			`the index /s could not be made smaller: no\nway`},
+	} {
+		var b bytes.Buffer
+		tt.event(&words{screen: newScreen(&b)})
+		if _, got, _ := strings.Cut(b.String(), "  "); got != tt.want+"\n" {
+			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}
 }

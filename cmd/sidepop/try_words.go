@@ -129,11 +129,6 @@ func deeds(s pop3.Summary) []string {
 	return all
 }
 
-// Skipped says what in the Maildir is not served.
-func (w *words) Skipped(path, reason string) {
-	w.screen.say("not served: %s: %s", maillog.Escape(path), maillog.Escape(reason))
-}
-
 // Accounts says what is wrong with the passwd file.
 func (w *words) Accounts(err error) { w.screen.say("passwd file: %s", maillog.Escape(err.Error())) }
 
@@ -175,12 +170,17 @@ func quoted(s string) string {
 
 // plural is a number with its noun, such as "1,234 octets".
 func plural(n int64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return grouped(n) + " " + noun
+}
+
+// grouped is a number with its digits in groups, such as "1,234".
+func grouped(n int64) string {
 	digits := fmt.Sprint(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
 	}
-	if n != 1 {
-		noun += "s"
-	}
-	return digits + " " + noun
+	return digits
 }

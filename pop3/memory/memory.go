@@ -191,16 +191,16 @@ func (d *maildrop) Open(_ context.Context, i int) (io.ReadCloser, error) {
 	return nil, pop3.ErrGone
 }
 
-func (d *maildrop) Remove(_ context.Context, messages []int) (int, error) {
-	remove := make(map[*message]bool, len(messages))
-	for _, i := range messages {
-		remove[d.messages[i]] = true
+func (d *maildrop) Commit(_ context.Context, remove, _ []int) (int, error) {
+	removed := make(map[*message]bool, len(remove))
+	for _, i := range remove {
+		removed[d.messages[i]] = true
 	}
 	d.backend.mu.Lock()
 	defer d.backend.mu.Unlock()
 	var kept []*message
 	for _, m := range d.account.messages {
-		if !remove[m] {
+		if !removed[m] {
 			kept = append(kept, m)
 		}
 	}

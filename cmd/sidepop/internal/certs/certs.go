@@ -39,6 +39,7 @@ type Pair struct {
 	current *tls.Certificate
 	read    [2]version // what current, or the last attempt to read it, is of
 	checked time.Time
+	warned  time.Time // when the end of the certificate was told of
 }
 
 // Load reads a certificate, its chain and its key, in PEM.
@@ -49,6 +50,7 @@ func Load(certificate, key string, events Events) (*Pair, error) {
 	if p.current, err = p.load(); err != nil {
 		return nil, err
 	}
+	p.warnOfEnd(p.checked)
 	return p, nil
 }
 
@@ -69,6 +71,7 @@ func (p *Pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if now := time.Now(); now.Sub(p.checked) >= checkInterval {
 		p.checked = now
 		p.refresh()
+		p.warnOfEnd(now)
 	}
 	return p.current, nil
 }
@@ -87,7 +90,7 @@ func (p *Pair) refresh() {
 		p.events.CertificateFault(fmt.Errorf("the new certificate is not used, the old one stays: %w", err))
 		return
 	}
-	p.current = c
+	p.current, p.warned = c, time.Time{}
 	p.events.Certificate(p.certificate, c.Leaf.NotAfter)
 }
 
@@ -101,11 +104,19 @@ func (p *Pair) load() (*tls.Certificate, error) {
 			return nil, fmt.Errorf("certificate %s: %w", p.certificate, err)
 		}
 	}
-	if left := time.Until(c.Leaf.NotAfter); left < warnBefore {
-		p.events.CertificateFault(fmt.Errorf("%s ends at %s: clients refuse it after that",
-			p.certificate, c.Leaf.NotAfter.UTC().Format(time.RFC3339)))
-	}
 	return &c, nil
+}
+
+// warnEvery is how often it is told that a certificate ends.
+const warnEvery = 24 * time.Hour
+
+// warnOfEnd tells when the certificate in use ends soon, or has.
+func (p *Pair) warnOfEnd(now time.Time) {
+	if p.current.Leaf.NotAfter.Sub(now) < warnBefore && now.Sub(p.warned) >= warnEvery {
+		p.warned = now
+		p.events.CertificateFault(fmt.Errorf("%s ends at %s: clients refuse it after that",
+			p.certificate, p.current.Leaf.NotAfter.UTC().Format(time.RFC3339)))
+	}
 }
 
 // version tells versions of a file apart; the zero value is no file.

@@ -30,6 +30,14 @@ func (c *Config) Check(euid int) error {
 	return ps.asError()
 }
 
+// CheckUser is the part of [Config.Check] for commands that become the user.
+func (c *Config) CheckUser(euid int) error {
+	if err := c.checkUser(euid); err != nil {
+		return Problems{c.Problem("user", err.Error())}
+	}
+	return nil
+}
+
 // CheckPasswd is the part of [Config.Check] that has to hold for the user that
 // sidepop becomes too: passwd files are read at logins.
 func (c *Config) CheckPasswd() error {

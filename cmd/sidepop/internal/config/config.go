@@ -34,6 +34,7 @@ type Config struct {
 	TLS    TLS
 	Auth   Auth
 	POP3   POP3
+	Index  Index
 	Limits Limits
 	Log    Log
 
@@ -66,6 +67,16 @@ type POP3 struct {
 	Expire      string // the EXPIRE capability's argument; empty: not announced
 }
 
+// Index is how the index of mailboxes is kept.
+type Index struct {
+	StateDir    string
+	Watch       index.Watch
+	CommitDelay time.Duration
+	CommitCount int
+	KeepTime    time.Duration
+	MarkSeen    bool
+}
+
 // Limits bounds what clients can use up.
 type Limits struct {
 	pop3.Limits
@@ -84,6 +95,16 @@ const (
 	// DefaultMailbox is where MTAs that deliver to home directories usually
 	// put Maildirs.
 	DefaultMailbox = "~/Maildir"
+
+	// DefaultStateDir is where system services keep what they can't lose
+	// without a cost (hier(7); systemd's StateDirectory).
+	DefaultStateDir = "/var/lib/sidepop"
+
+	// DefaultCommitDelay is what a crash may cost: messages counted again.
+	DefaultCommitDelay = time.Second
+
+	// DefaultCommitCount makes a commit of some 100 ms on a slow disk.
+	DefaultCommitCount = 5000
 
 	// DefaultSessionsPerUser: several devices of one person poll at the same
 	// time, and a session that a broken network left behind must not lock its
@@ -109,6 +130,14 @@ func Default() *Config {
 		Mailbox: DefaultMailbox,
 		UIDL:    index.SchemeOwn,
 		POP3:    POP3{UTF8Headers: pop3.SendUTF8, Expire: "NEVER"},
+		Index: Index{
+			StateDir:    DefaultStateDir,
+			Watch:       index.WatchAll,
+			CommitDelay: DefaultCommitDelay,
+			CommitCount: DefaultCommitCount,
+			KeepTime:    index.DefaultKeep,
+			MarkSeen:    true,
+		},
 		Limits: Limits{
 			Limits: pop3.Limits{
 				Line:          pop3.DefaultLine,
@@ -142,6 +171,18 @@ const (
 
 	// minWait gives slow machines the time for a TLS handshake.
 	minWait = 5 * time.Second
+
+	// maxStateDir leaves room for the name of the control socket in what a
+	// socket's address takes (unix(7): 108 bytes with the zero at the end).
+	maxStateDir = 107 - len("/control")
+
+	// Commits that are too rare or too large make logins wait for the disk, and
+	// a crash costly; those that are too frequent wear it out.
+	minCommitDelay, maxCommitDelay = 10 * time.Millisecond, 10 * time.Minute
+	minCommitCount, maxCommitCount = 100, 100_000
+
+	// minKeep is not less than mail programs need from one session to the next.
+	minKeep = time.Minute
 
 	maxCount       = 10_000
 	maxConnections = 1_000_000
@@ -183,6 +224,17 @@ func (c *Config) keys() []key {
 			"refuse": pop3.RefuseUTF8,
 		})},
 		{"pop3.expire", expire(&c.POP3.Expire)},
+
+		{"index.state_dir", folder(&c.Index.StateDir, maxStateDir)},
+		{"index.watch", choice(&c.Index.Watch, map[string]index.Watch{
+			"all":    index.WatchAll,
+			"active": index.WatchActive,
+			"none":   index.WatchNone,
+		})},
+		{"index.commit_delay", duration(&c.Index.CommitDelay, minCommitDelay, maxCommitDelay)},
+		{"index.commit_count", number(&c.Index.CommitCount, minCommitCount, maxCommitCount)},
+		{"index.keep_time", duration(&c.Index.KeepTime, minKeep, day)},
+		{"index.mark_seen", truth(&c.Index.MarkSeen)},
 
 		{"limits.line", number(&c.Limits.Line, minLine, maxLine)},
 		{"limits.sasl_line", number(&c.Limits.SASLLine, minSASLLine, maxSASLLine)},

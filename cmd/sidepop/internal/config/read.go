@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/BurntSushi/toml"
 )
@@ -60,7 +61,13 @@ const maxFile = 1 << 20
 // Read reads and checks a configuration file. The error is [Problems].
 func Read(file string) (*Config, error) {
 	fi, err := os.Stat(file)
-	if err == nil && fi.Size() > maxFile {
+	switch {
+	case err != nil:
+	case fi.IsDir():
+		err = syscall.EISDIR
+	case !fi.Mode().IsRegular():
+		err = errors.New("not a regular file")
+	case fi.Size() > maxFile:
 		err = fmt.Errorf("larger than %d bytes: not a configuration", maxFile)
 	}
 	var data []byte

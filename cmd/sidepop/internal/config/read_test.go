@@ -36,6 +36,13 @@ apop = true
 [pop3]
 utf8_headers = "refuse"
 expire = 30
+[index]
+state_dir = "/srv/pop/"
+watch = "active"
+commit_delay = "10s"
+commit_count = 100
+keep_time = "1h"
+mark_seen = false
 [limits]
 line = 512
 idle_time = "1h30m"
@@ -59,6 +66,9 @@ format = "journald"
 	}
 	if c.POP3 != (POP3{pop3.RefuseUTF8, "30"}) || c.Log != (Log{"debug", "journald"}) {
 		t.Errorf("pop3, log: %+v %+v", c.POP3, c.Log)
+	}
+	if c.Index != (Index{"/srv/pop", index.WatchActive, 10 * time.Second, 100, time.Hour, false}) {
+		t.Errorf("index: %+v", c.Index)
 	}
 	want := Default().Limits
 	want.Line, want.Idle, want.SessionsPerUser = 512, 90*time.Minute, 1
@@ -121,6 +131,17 @@ f: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or bot
 		{minimal + `pop3.utf8_headers = "drop"`, `f:3: pop3.utf8_headers: "drop", expected one of "refuse", "send"`},
 		{minimal + `pop3.expire = "30"`, `f:3: pop3.expire: "30", expected "never", a number of days from 0 to 3650 without quotes, or "" to announce nothing`},
 		{minimal + `pop3.expire = -1`, `f:3: pop3.expire: -1, expected "never", a number of days from 0 to 3650 without quotes, or "" to announce nothing`},
+
+		{minimal + `index.state_dir = ""`, `f:3: index.state_dir: "", expected the path of a folder, from /, of at most 99 bytes`},
+		{minimal + `index.state_dir = "/"`, `f:3: index.state_dir: "/", expected the path of a folder, from /, of at most 99 bytes`},
+		{minimal + `index.state_dir = "sidepop"`, `f:3: index.state_dir: "sidepop", expected the path of a folder, from /, of at most 99 bytes`},
+		{minimal + `index.state_dir = "/` + strings.Repeat("x", 99) + `"`,
+			`f:3: index.state_dir: "/` + strings.Repeat("x", 99) + `", expected the path of a folder, from /, of at most 99 bytes`},
+		{minimal + `index.watch = true`, `f:3: index.watch: true, expected one of "active", "all", "none"`},
+		{minimal + `index.commit_delay = "0s"`, `f:3: index.commit_delay: "0s", expected a time from "10ms" to "10m", such as "90s" or "1h30m"`},
+		{minimal + `index.commit_count = 0`, `f:3: index.commit_count: 0, expected a whole number from 100 to 100000`},
+		{minimal + `index.keep_time = "59s"`, `f:3: index.keep_time: "59s", expected a time from "1m" to "24h", such as "90s" or "1h30m"`},
+		{minimal + `index.mark_seen = "yes"`, `f:3: index.mark_seen: "yes", expected true or false`},
 
 		{minimal + "[limits]\nidle_time = \"9m59s\"", `f:4: limits.idle_time: "9m59s", expected a time from "10m" to "24h", such as "90s" or "1h30m"`},
 		{minimal + "[limits]\nlogin_time = 180", `f:4: limits.login_time: 180, expected a time from "5s" to "24h", such as "90s" or "1h30m"`},

@@ -8,6 +8,7 @@ import (
 // suggestion names the known key that is nearest to an unknown one, or nothing
 // when none is near.
 func (d *decoder) suggestion(unknown string) string {
+	unknown = strings.ToLower(unknown)
 	best, least := "", nearness(unknown)+1
 	for _, k := range d.keys() {
 		n := min(distance(unknown, k.name), 1+distance(last(unknown), last(k.name)))

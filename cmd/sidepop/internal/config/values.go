@@ -195,6 +195,18 @@ func path(to *string) setter {
 	}
 }
 
+// folder takes a folder of sidepop's own, with a path of at most so many bytes.
+func folder(to *string, most int) setter {
+	return func(value any) error {
+		s, _ := value.(string)
+		if !filepath.IsAbs(s) || filepath.Clean(s) == "/" || strings.ContainsRune(s, 0) || len(filepath.Clean(s)) > most {
+			return unexpected(value, fmt.Sprintf("the path of a folder, from /, of at most %d bytes", most))
+		}
+		*to = filepath.Clean(s)
+		return nil
+	}
+}
+
 func passwdFile(to *string) setter {
 	return func(value any) error {
 		s, _ := value.(string)

@@ -54,7 +54,8 @@ func detect(w io.Writer) string {
 // fieldOrder is how fields follow each other in text: who, then what, then how
 // much. Others follow by name.
 var fieldOrder = []string{
-	"session", "user", "mech", "remote", "local", "tls", "protocol", "path", "command",
+	"session", "user", "mech", "remote", "local", "tls", "protocol", "path", "maildir", "command",
+	"messages", "mailboxes", "done", "total",
 	"top", "retr", "dele", "octets", "seconds", "reason", "error",
 }
 

@@ -23,10 +23,11 @@ import (
 	"sidepop/pop3"
 )
 
-// Log is a log. It implements [pop3.Events].
+// Log is a log. It implements [pop3.Events] and [index.Events].
 type Log struct {
-	logger  *logrus.Logger
-	skipped seen
+	logger     *logrus.Logger
+	skipped    seen
+	notWatched seen
 }
 
 // New makes a log that writes to w. Level and format are as in the
@@ -55,6 +56,16 @@ func (l *Log) Dropped(user string, uid, gid int) {
 // Ready: everything is set up.
 func (l *Log) Ready(version string) {
 	l.logger.WithField("version", Escape(version)).Info("ready")
+}
+
+// CertificateUnreadable: a certificate is in use that can't be read again.
+func (l *Log) CertificateUnreadable(err error) {
+	l.logger.WithField("reason", escapeError(err)).Warn("certificate")
+}
+
+// Hangup: SIGHUP came, which reads nothing again.
+func (l *Log) Hangup() {
+	l.logger.Warn("SIGHUP ignored: certificates and passwd files are read again when they change, the configuration at a restart")
 }
 
 // Stopping: the server was told to end and gives sessions some time.
@@ -91,12 +102,9 @@ func (l *Log) FewDescriptors(have, want uint64) {
 	l.logger.WithFields(logrus.Fields{"have": have, "want": want}).Warn("limit of open files is low")
 }
 
-// Skipped: something in a Maildir is not served. It is told once for each path
-// and reason.
-func (l *Log) Skipped(path, reason string) {
-	if l.skipped.first(path + "\x00" + reason) {
-		l.logger.WithFields(logrus.Fields{"path": Escape(path), "reason": Escape(reason)}).Warn("not served")
-	}
+// ControlFault: something is wrong with the socket for commands.
+func (l *Log) ControlFault(err error) {
+	l.logger.WithField("reason", escapeError(err)).Error("control socket")
 }
 
 // AcceptFailed implements [pop3.Events].

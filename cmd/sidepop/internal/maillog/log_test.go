@@ -10,9 +10,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"sidepop/index/store"
+	"sidepop/index/watch"
 	"sidepop/pop3"
 )
 
@@ -72,6 +75,25 @@ func TestText(t *testing.T) {
 			`info    session closed session=S2 remote=none local=none tls=none seconds=0 reason="connection lost" error="broken pipe"`},
 		{func(l *Log) { l.Skipped("/m/new/\xffx", "a FIFO"); l.Skipped("/m/new/\xffx", "a FIFO") },
 			`warning not served path=/m/new/\xffx reason="a FIFO"`},
+		{func(l *Log) { l.Counting("/m\n", 1, 20) }, `info    counting path=/m\n done=1 total=20`},
+		{func(l *Log) { l.Repaired("/m/new/x", "it had\n3 bytes") }, `warning index repaired path=/m/new/x reason="it had\n3 bytes"`},
+		{func(l *Log) { l.Lagging() }, `warning watch lost events`},
+		{func(l *Log) { l.Recovered("/m", 3, nil) }, `info    interrupted removal finished path=/m messages=3`},
+		{func(l *Log) { l.Recovered("/m", 3, errors.New("e")) }, `error   interrupted removal not finished path=/m messages=3 reason=e`},
+		{func(l *Log) { l.ControlFault(errors.New("e")) }, `error   control socket reason=e`},
+		{func(l *Log) { l.Store(store.Notice{Event: store.SetAside, Path: "/s/x", Err: errors.New("damaged")}) },
+			`error   index set aside path=/s/x reason=damaged`},
+		{func(l *Log) { l.Store(store.Notice{Event: store.Failed, Path: "/s/x", Err: syscall.ENOSPC}) },
+			`error   index not saved path=/s/x reason="no space left on device"`},
+		{func(l *Log) { l.Store(store.Notice{Event: store.Recovered, Path: "/s/x"}) }, `info    index saved again path=/s/x`},
+		{func(l *Log) { l.Store(store.Notice{Event: store.Forgotten, Path: "/s/x", Count: 3}) },
+			`warning mailboxes forgotten by the index path=/s/x mailboxes=3`},
+		{func(l *Log) {
+			l.Store(store.Notice{Event: store.Refused, Path: "/s/x", Mailbox: "/m\n", Err: errors.New("large")})
+		}, `warning mailbox too large for the index path=/s/x maildir=/m\n reason=large`},
+		{func(l *Log) { l.Store(store.Notice{Event: store.Compacted, Path: "/s/x"}) }, `info    index compacted path=/s/x`},
+		{func(l *Log) { l.Store(store.Notice{Event: store.CompactFailed, Path: "/s/x", Err: errors.New("e")}) },
+			`warning index not compacted path=/s/x reason=e`},
 		{func(l *Log) { l.Refused(plain, errors.New("many")) },
 			`warning connection refused session=S2 remote=none local=none tls=none reason=many`},
 	}
@@ -86,6 +108,51 @@ func TestText(t *testing.T) {
 		got := b.String()
 		if len(got) < len(stamp) || got[len(stamp):] != tt.want+"\n" {
 			t.Errorf("\n got %s\nwant %s%s", got, stamp, tt.want)
+		}
+	}
+}
+
+// TestNotWatched has reasons, one after the other, beside what is told of them:
+// each kind once, whatever the folder is.
+func TestNotWatched(t *testing.T) {
+	watching := func(dir string, err error) error { return fmt.Errorf("watch %q: %w", dir, err) }
+	var b bytes.Buffer
+	l, err := New(&b, "info", "text")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		maildir string
+		err     error
+		want    string
+	}{
+		{"", fmt.Errorf("%w: fs.inotify.max_user_instances is 1", watch.ErrLimit),
+			`reason="the kernel's inotify limit is reached: fs.inotify.max_user_instances is 1"`},
+		{"/a", watching("/a/new", fmt.Errorf("%w: %w", watch.ErrLimit, syscall.ENOSPC)), ""},
+		{"/a", watching("/a/new", syscall.EACCES), `path=/a reason="watch \"/a/new\": permission denied"`},
+		{"/b", watching("/b/new", syscall.EACCES), ""},
+		{"/b", watching("/b/new", syscall.ENOTDIR), `path=/b reason="watch \"/b/new\": not a directory"`},
+		{"/c", watching("/c/new", fmt.Errorf("%w: NFS", watch.ErrNoNotification)),
+			`path=/c reason="watch \"/c/new\": inotify does not tell all changes on this file system: NFS"`},
+		{"/d", watching("/d/new", fmt.Errorf("%w: NFS", watch.ErrNoNotification)), ""},
+		{"/d", watching("/d/new", fmt.Errorf("%w: FUSE", watch.ErrNoNotification)),
+			`path=/d reason="watch \"/d/new\": inotify does not tell all changes on this file system: FUSE"`},
+		{"/e", errors.New("odd"), `path=/e reason=odd`},
+	} {
+		b.Reset()
+		l.NotWatched(tt.maildir, tt.err)
+		_, got, _ := strings.Cut(strings.TrimSuffix(b.String(), "\n"), "warning not watched ")
+		if got != tt.want {
+			t.Errorf("%s %v:\n got %s\nwant %s", tt.maildir, tt.err, got, tt.want)
+		}
+	}
+}
+
+// TestNotices: each event of the store has its words.
+func TestNotices(t *testing.T) {
+	for e := store.SetAside; e <= store.CompactFailed; e++ {
+		if notices[e].message == "" {
+			t.Errorf("event %d has none", e)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 // Package privilege gives up root's rights. What runs before [Drop] runs as
 // root: reading the configuration, loading the certificate and key, opening
-// the listening sockets; nothing that a client or a mail owner wrote is read.
+// the listening sockets, making the state folder; nothing that a client or a
+// mail owner wrote is read.
 package privilege
 
 import (

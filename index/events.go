@@ -1,0 +1,173 @@
+package index
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"sidepop/index/watch"
+)
+
+// handler is the Index as the watch sees it. Its methods are called one after
+// the other, in the order of the events, and hold locks for moments.
+type handler Index
+
+func (h *handler) Touched(dir, name string) {
+	x := (*Index)(h)
+	m, f := x.watchedMailbox(dir)
+	if m == nil {
+		return
+	}
+	defer x.release(m)
+	if name == "" || name[0] == '.' {
+		return
+	}
+	m.events.Lock()
+	if len(m.touched) < maxTouched {
+		m.touched = append(m.touched, place{name, f})
+	} else {
+		m.flooded = true
+	}
+	m.events.Unlock()
+	x.enqueue(m)
+}
+
+func (h *handler) Lost(dir string) {
+	x := (*Index)(h)
+	if m, _ := x.watchedMailbox(dir); m != nil {
+		defer x.release(m)
+		m.events.Lock()
+		m.lost = true
+		m.events.Unlock()
+		x.enqueue(m)
+	}
+}
+
+func (h *handler) Overflow() {
+	x := (*Index)(h)
+	x.epoch.Add(1)
+	x.o.Events.Lagging()
+}
+
+// watchedMailbox gives the mailbox of one of its folders, to be released.
+func (x *Index) watchedMailbox(dir string) (*mailbox, folder) {
+	f := slices.Index(folderNames[:], filepath.Base(dir))
+	if f < 0 {
+		return nil, 0
+	}
+	return x.use(filepath.Dir(dir)), folder(f)
+}
+
+// enqueue gives the workers something to do, where there are any.
+func (x *Index) enqueue(m *mailbox) {
+	if x.watch == nil || x.ctx.Err() != nil {
+		return
+	}
+	x.mu.Lock()
+	if !m.queued {
+		m.queued = true
+		m.refs++
+		x.work = append(x.work, m)
+	}
+	x.mu.Unlock()
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// worker brings mailboxes up to date that the watch has told something of.
+func (x *Index) worker() {
+	for {
+		x.mu.Lock()
+		var m *mailbox
+		if len(x.work) > 0 {
+			m = x.work[0]
+			x.work = x.work[1:]
+			m.queued = false
+		}
+		x.mu.Unlock()
+		if m != nil {
+			x.follow(m)
+			x.release(m)
+			continue
+		}
+		select {
+		case <-x.wake:
+		case <-x.ctx.Done():
+			return
+		}
+	}
+}
+
+// follow brings a mailbox up to date, unless somebody is at it: then unlock
+// sees to it.
+func (x *Index) follow(m *mailbox) {
+	if !m.tryLock() {
+		return
+	}
+	defer m.unlock()
+	if err := m.refresh(x.ctx, "", false); err != nil && x.ctx.Err() == nil {
+		x.o.Events.Skipped(m.path, err.Error())
+	}
+}
+
+// watchDirs watches the folders of a Maildir. It says whether that is done, and
+// whether they were watched already, all the time since the last call.
+func (x *Index) watchDirs(path string) (done, still bool) {
+	if x.watch == nil {
+		return false, false
+	}
+	still = true
+	for _, name := range folderNames {
+		fresh, err := x.watch.Add(path + "/" + name)
+		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrClosed) {
+				x.o.Events.NotWatched(path, err)
+			}
+			return false, false
+		}
+		still = still && !fresh
+	}
+	return true, still
+}
+
+// Know takes up the mailbox of an account before its first login, if there is a
+// Maildir: it is watched from then on, and counted by the workers one after the
+// other. Without a watch of all mailboxes it does nothing.
+func (x *Index) Know(path string) {
+	if x.watch == nil || x.o.Watch != WatchAll {
+		return
+	}
+	if b, err := x.store.Header(path); err != nil || b != nil {
+		return // watchAll has it
+	}
+	if p, err := proofAt(path); err != nil || p.dirs == [folders]stamp{} {
+		return
+	}
+	m := x.use(path)
+	x.enqueue(m)
+	x.release(m)
+}
+
+// watchAll watches the mailboxes that the store knows. What happens in them from
+// then on keeps them current; what happened before is seen at the next login.
+func (x *Index) watchAll() {
+	var paths []string
+	_ = x.store.Mailboxes(func(path string, _ []byte) error {
+		paths = append(paths, path)
+		return nil
+	})
+	for _, path := range paths {
+		if x.ctx.Err() != nil {
+			return
+		}
+		for _, name := range folderNames {
+			if _, err := x.watch.Add(path + "/" + name); errors.Is(err, watch.ErrLimit) {
+				x.o.Events.NotWatched(path, err)
+				return
+			}
+		}
+	}
+}

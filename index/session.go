@@ -1,0 +1,156 @@
+package index
+
+import (
+	"context"
+	"fmt"
+)
+
+// Message is what a listing says about one message.
+type Message struct {
+	UIDL   string // 1 to 70 characters of 0x21 to 0x7E, unique within the mailbox
+	Bytes  int64  // size on disk
+	Octets int64  // size as the protocol sends it, by [Options.Measure]
+}
+
+// Mailbox is a Maildir as it was when it was opened, for one session: mail that
+// arrives later is not in it, and messages keep their numbers, which start from
+// 0. It is used by one goroutine at a time.
+type Mailbox struct {
+	m       *mailbox
+	list    []*entry
+	renamed map[*entry]string
+	odd     map[*entry]oddity
+	octets  int64
+	dirs    *dirs // opened when first needed; an idle session has none
+
+	// moved has the names as they were at the latest search for a message that
+	// was not at its place any more, in the order of compareKeys.
+	moved []candidate
+}
+
+// Len is the number of messages.
+func (s *Mailbox) Len() int { return len(s.list) }
+
+// Octets is the size of all messages together.
+func (s *Mailbox) Octets() int64 { return s.octets }
+
+// Message describes message i, from 0 to Len()-1.
+func (s *Mailbox) Message(i int) Message {
+	e := s.list[i]
+	uidl := e.claim()
+	if other, ok := s.renamed[e]; ok {
+		uidl = other
+	}
+	return Message{UIDL: uidl, Bytes: e.bytes, Octets: e.octets()}
+}
+
+// Close gives up what the session holds. Open messages stay open.
+func (s *Mailbox) Close() error {
+	s.m.x.release(s.m)
+	if s.dirs == nil {
+		return nil
+	}
+	return s.dirs.close()
+}
+
+// open opens the directories. A Maildir that is gone has no messages.
+func (s *Mailbox) open() error {
+	if s.dirs != nil {
+		return nil
+	}
+	d, err := openDirs(s.m.path)
+	if err == nil && d == nil {
+		err = ErrGone
+	}
+	s.dirs = d
+	return err
+}
+
+// OpenMessage opens message i, wherever other programs have moved it. The error
+// wraps [ErrGone] when they have removed it.
+func (s *Mailbox) OpenMessage(i int) (*File, error) {
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("open message %d: %w", i, err)
+	}
+	e := s.list[i]
+	f := new(File)
+	err := s.follow(context.Background(), e, func(p place) error {
+		if err := s.dirs.open(p, f); err != nil {
+			return err
+		}
+		if e.odd() && f.ino != s.odd[e].ino {
+			f.Close()
+			return errReplaced
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open message %s: %w", s.path(e), err)
+	}
+	if f.size != e.bytes {
+		s.m.x.repair(s.m, e, f.size)
+	}
+	return f, nil
+}
+
+// Path is where message i was last seen.
+func (s *Mailbox) Path(i int) string {
+	p := s.m.place(s.list[i])
+	return s.m.path + "/" + folderNames[p.folder] + "/" + p.name
+}
+
+func (s *Mailbox) path(e *entry) string { return s.dirs.path(s.m.place(e)) }
+
+// follow calls op with the place of e and, as long as there is nothing, with
+// the places where e may be instead. It fails with [ErrGone] when e is nowhere. A
+// message that shares its unique name with another one is not searched for: it
+// could be taken for the other.
+//
+// The names read for a search are kept and asked first the next time. A message
+// that they do not have is gone for good, since unique names do not come back;
+// only one that has moved again since makes it read them again. So the number
+// of searches follows the renames of others, not the number of messages missed.
+func (s *Mailbox) follow(ctx context.Context, e *entry, op func(place) error) error {
+	err := op(s.m.place(e))
+	if !isGone(err) {
+		return err
+	}
+	if e.odd() {
+		return ErrGone
+	}
+	if s.moved != nil {
+		hits := find(s.moved, e.key())
+		if len(hits) == 0 {
+			return ErrGone
+		}
+		for _, c := range hits {
+			if err := op(c.place); !isGone(err) {
+				s.m.setPlace(e, c.place)
+				return err
+			}
+		}
+	}
+	return s.search(ctx, e, op)
+}
+
+// search reads the names anew. It calls op as soon as it comes upon e, since a
+// program that renames without pause would have moved it by the end.
+func (s *Mailbox) search(ctx context.Context, e *entry, op func(place) error) error {
+	result := error(ErrGone)
+	var names []place
+	err := s.dirs.read(ctx, func(p place) bool {
+		names = append(names, p)
+		if result == ErrGone && uniqueName(p.name) == e.unique {
+			if err := op(p); !isGone(err) {
+				s.m.setPlace(e, p)
+				result = err
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	s.moved = arrange(names)
+	return result
+}
