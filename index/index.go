@@ -145,11 +145,11 @@ type Index struct {
 
 	unfinished map[string][]halfDone // by Maildir
 
-	wake   chan struct{} // work for the workers
-	work   []*mailbox    // guarded by mu
-	stop   context.CancelFunc
-	ctx    context.Context
-	tasks  sync.WaitGroup
+	wake  chan struct{} // work for the workers
+	work  []*mailbox    // guarded by mu
+	stop  context.CancelFunc
+	ctx   context.Context
+	tasks sync.WaitGroup
 }
 
 // New opens an index and finishes what a crash has interrupted.
