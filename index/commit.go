@@ -43,10 +43,26 @@ func (s *Mailbox) Commit(ctx context.Context, remove, seen []int) (failed int, e
 	if err != nil {
 		return len(remove), fmt.Errorf("remove messages of %s: journal: %w", s.m.path, err)
 	}
+	s.watchLess(len(remove))
 	failed, err = s.remove(ctx, remove)
 	end()
 	return failed, err
 }
+
+// watchLess ends the mailbox's watch where so many messages are about to be
+// removed that dealing with the events costs more than reading the names that are
+// left, which the next login does, and then watches again.
+func (s *Mailbox) watchLess(removals int) {
+	if s.m.x.watch == nil || removals < fewRemovals || 2*removals < len(s.list) {
+		return
+	}
+	for _, name := range folderNames {
+		s.m.x.watch.Remove(s.m.path + "/" + name)
+	}
+}
+
+// fewRemovals are not worth it to end a watch.
+const fewRemovals = 200
 
 func (s *Mailbox) remove(ctx context.Context, messages []int) (failed int, err error) {
 	var bytes, removed int64

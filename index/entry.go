@@ -24,7 +24,8 @@ type entry struct {
 }
 
 func newEntry(c candidate, scheme Scheme) *entry {
-	e := &entry{unique: c.unique, nums: c.nums, uidl: scheme.claim(c.unique), source: fromName}
+	// Cloned, so that the names of a list lie in memory in its order.
+	e := &entry{unique: strings.Clone(c.unique), nums: c.nums, uidl: scheme.claim(c.unique), source: fromName}
 	e.setPlace(c.place)
 	return e
 }
@@ -32,7 +33,22 @@ func newEntry(c candidate, scheme Scheme) *entry {
 // setPlace and place are called with mailbox.places held.
 func (e *entry) setPlace(p place) {
 	at := strings.Index(p.name, e.unique)
-	e.colons, e.info, e.folder = uint8(at), p.name[at+len(e.unique):], p.folder
+	e.colons, e.info, e.folder = uint8(at), shared(p.name[at+len(e.unique):]), p.folder
+}
+
+// shared is a copy of an info part, for the usual ones always the same.
+func shared(info string) string {
+	switch info {
+	case "":
+		return ""
+	case ":2,":
+		return ":2,"
+	case ":2,S":
+		return ":2,S"
+	case ":2,RS":
+		return ":2,RS"
+	}
+	return strings.Clone(info)
 }
 
 func (e *entry) place() place {
@@ -48,7 +64,12 @@ func (e *entry) octets() int64 { return e.bytes + int64(e.bare) }
 func (e *entry) odd() bool { return e.nth > 0 }
 
 // claim is the UIDL that the entry has, unless another one has it.
-func (e *entry) claim() string { return cmp.Or(e.uidl, e.unique) }
+func (e *entry) claim() string {
+	if e.uidl != "" {
+		return e.uidl
+	}
+	return e.unique
+}
 
 // special says that the entry's claim may be another one's too. A name of the
 // form of a hash may be forged to be one.

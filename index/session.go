@@ -37,12 +37,23 @@ func (s *Mailbox) Octets() int64 { return s.octets }
 // Message describes message i, from 0 to Len()-1.
 func (s *Mailbox) Message(i int) Message {
 	e := s.list[i]
-	uidl := e.claim()
-	if other, ok := s.renamed[e]; ok {
-		uidl = other
-	}
-	return Message{UIDL: uidl, Bytes: e.bytes, Octets: e.octets()}
+	return Message{UIDL: s.UIDL(i), Bytes: e.bytes, Octets: e.octets()}
 }
+
+// UIDL and MessageOctets are those fields of Message(i) alone: listings of large
+// mailboxes ask for one of them a hundred thousand times.
+func (s *Mailbox) UIDL(i int) string {
+	e := s.list[i]
+	if len(s.renamed) > 0 {
+		if other, ok := s.renamed[e]; ok {
+			return other
+		}
+	}
+	return e.claim()
+}
+
+// MessageOctets is described at [Mailbox.UIDL].
+func (s *Mailbox) MessageOctets(i int) int64 { return s.list[i].octets() }
 
 // Close gives up what the session holds. Open messages stay open.
 func (s *Mailbox) Close() error {

@@ -177,12 +177,12 @@ func (m *maildrop) Stat() (messages int, octets int64) {
 
 // Octets implements [pop3.Maildrop].
 func (m *maildrop) Octets(_ context.Context, message int) (int64, error) {
-	return m.mailbox.Message(message).Octets, nil
+	return m.mailbox.MessageOctets(message), nil
 }
 
 // UIDL implements [pop3.Maildrop].
 func (m *maildrop) UIDL(_ context.Context, message int) (string, error) {
-	return m.mailbox.Message(message).UIDL, nil
+	return m.mailbox.UIDL(message), nil
 }
 
 // Open implements [pop3.Maildrop].
