@@ -56,6 +56,10 @@ func (s *Mailbox) watchLess(removals int) {
 	if s.m.x.watch == nil || removals < fewRemovals || 2*removals < len(s.list) {
 		return
 	}
+	// Noted here, since somebody else may begin the watch again before then.
+	s.m.events.Lock()
+	s.m.lost = true
+	s.m.events.Unlock()
 	for _, name := range folderNames {
 		s.m.x.watch.Remove(s.m.path + "/" + name)
 	}
