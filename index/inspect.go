@@ -87,7 +87,8 @@ func (x *Index) Verify(ctx context.Context, path string, progress func(done, tot
 		if err := fresh.refresh(ctx, "", true); err != nil {
 			return nil, err
 		}
-		if !unchanged(path, fresh.proof) {
+		if fresh.proof != (proof{}) && !fresh.proven || !unchanged(path, fresh.proof) {
+			time.Sleep(clockGrain) // so that the next proof can tell a later change
 			continue
 		}
 		differences, same, err := m.compare(ctx, fresh)
