@@ -7,7 +7,7 @@ import (
 
 // Message is what a listing says about one message.
 type Message struct {
-	UIDL   string // 1 to 70 characters of 0x21 to 0x7E, unique within the mailbox
+	UIDL   string // 1 to 70 characters of 0x21 to 0x7E, up to 255 from a list; unique within the mailbox
 	Bytes  int64  // size on disk
 	Octets int64  // size as the protocol sends it, by [Options.Measure]
 }
