@@ -101,7 +101,8 @@ func (c *session) login(mechanism, user string, m Maildrop, err error) (reply, e
 	c.serving = true
 	c.stopping.Unlock()
 	c.server.Events.LoggedIn(c.peer, mechanism, m.User())
-	return reply{text: c.drop.summary()}, nil
+	summary, err := c.drop.summary(c.server.base)
+	return reply{text: summary}, err
 }
 
 // cmdAuth runs a SASL exchange (RFC 5034, section 4). Without arguments it

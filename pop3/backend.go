@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"iter"
 	"net/netip"
 	"time"
 )
@@ -84,18 +85,22 @@ type Maildrop interface {
 	// does not depend on how many there are.
 	Stat() (messages int, octets int64)
 
-	// Octets is the size of a message as it is sent: see [Measure].
-	Octets(ctx context.Context, message int) (int64, error)
+	// Octets gives the sizes of n messages from first on, in order: each as the
+	// message is sent, see [Measure]. An error ends it. It is asked for messages
+	// that there are, and iterated over at once, if not always to the end; but
+	// between two messages the client may be waited for ([Limits.Write]).
+	Octets(ctx context.Context, first, n int) iter.Seq2[int64, error]
 
-	// UIDL is the message's unique-id, the same in every session: characters
-	// of 0x21 to 0x7E, 1 to 70 of them (RFC 1939, section 7), or as many as 255
-	// where a previous server gave out such ones.
-	UIDL(ctx context.Context, message int) (string, error)
+	// UIDLs gives unique-ids as Octets does sizes. A message's is the same in
+	// every session: characters of 0x21 to 0x7E, 1 to 70 of them (RFC 1939,
+	// section 7), or as many as 255 where a previous server gave out such ones.
+	UIDLs(ctx context.Context, first, n int) iter.Seq2[string, error]
 
-	// Open gives the message as it is stored, whatever its line ends. A
-	// message that someone else has removed meanwhile is [ErrGone]. Reading
-	// fails with [io.ErrUnexpectedEOF] when the stored message shrinks.
-	Open(ctx context.Context, message int) (io.ReadCloser, error)
+	// Open gives the message as it is stored, whatever its line ends, and its
+	// size as Octets says it. A message that someone else has removed meanwhile
+	// is [ErrGone]. Reading fails with [io.ErrUnexpectedEOF] when the stored
+	// message shrinks.
+	Open(ctx context.Context, message int) (m io.ReadCloser, octets int64, err error)
 
 	// Commit is the UPDATE state: it removes messages for good. Those that are
 	// gone already count as removed. Failed is how many remain, and err why.

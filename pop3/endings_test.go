@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"iter"
 	"net"
 	"slices"
 	"strings"
@@ -67,17 +68,26 @@ func (d hookedDrop) Close() error {
 	return err
 }
 
-func (d hookedDrop) Octets(ctx context.Context, i int) (int64, error) {
-	d.h.before("Octets")
-	return d.Maildrop.Octets(ctx, i)
+func (d hookedDrop) Octets(ctx context.Context, first, n int) iter.Seq2[int64, error] {
+	return hookedEach(d.h, "Octets", d.Maildrop.Octets(ctx, first, n))
 }
 
-func (d hookedDrop) UIDL(ctx context.Context, i int) (string, error) {
-	d.h.before("UIDL")
-	return d.Maildrop.UIDL(ctx, i)
+func (d hookedDrop) UIDLs(ctx context.Context, first, n int) iter.Seq2[string, error] {
+	return hookedEach(d.h, "UIDLs", d.Maildrop.UIDLs(ctx, first, n))
 }
 
-func (d hookedDrop) Open(ctx context.Context, i int) (io.ReadCloser, error) {
+// hookedEach calls the function before each message.
+func hookedEach[T any](h hooked, call string, values iter.Seq2[T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for v, err := range values {
+			if h.before(call); !yield(v, err) {
+				return
+			}
+		}
+	}
+}
+
+func (d hookedDrop) Open(ctx context.Context, i int) (io.ReadCloser, int64, error) {
 	d.h.before("Open")
 	return d.Maildrop.Open(ctx, i)
 }
@@ -90,7 +100,7 @@ func (d hookedDrop) Commit(ctx context.Context, remove, retrieved []int) (int, e
 // A panic anywhere in the backend ends one session, gives up what it holds, and
 // leaves the others alone.
 func TestPanicInTheBackend(t *testing.T) {
-	for _, call := range []string{"Offer", "Password", "SASL", "Step", "Stat", "User", "Octets", "UIDL", "Open", "Commit", "Close"} {
+	for _, call := range []string{"Offer", "Password", "SASL", "Step", "Stat", "User", "Octets", "UIDLs", "Open", "Commit", "Close"} {
 		t.Run(call, func(t *testing.T) {
 			var armed atomic.Bool
 			b := alice("a\n", "b\n")

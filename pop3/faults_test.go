@@ -34,9 +34,10 @@ func (f *faulty) Password(ctx context.Context, p pop3.Peer, user, password strin
 	return faultyDrop{m, f}, err
 }
 
-func (d faultyDrop) Open(ctx context.Context, i int) (io.ReadCloser, error) {
+func (d faultyDrop) Open(ctx context.Context, i int) (io.ReadCloser, int64, error) {
 	if d.f.body != nil {
-		return d.f.body()
+		m, err := d.f.body()
+		return m, 0, err
 	}
 	return d.Maildrop.Open(ctx, i)
 }

@@ -4,124 +4,64 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 )
 
-// maildrop is the session's view of its Maildrop: what is marked as deleted.
-type maildrop struct {
-	Maildrop
-	messages int    // in all
-	live     int    // not deleted
-	octets   int64  // of those
-	marks    []mark // by message; nil while there are none
-}
-
-// mark is what has become of a message in this session.
-type mark uint8
-
-const (
-	deleted   mark = 1 << iota // by DELE, to be removed
-	retrieved                  // by RETR
-)
-
-func (d *maildrop) mark(i int, m mark) {
-	if d.marks == nil {
-		d.marks = make([]mark, d.messages)
-	}
-	d.marks[i] |= m
-}
-
-func (d *maildrop) deleted(i int) bool { return d.marks != nil && d.marks[i]&deleted != 0 }
-
-// reset forgets all deletions.
-func (d *maildrop) reset() {
-	d.messages, d.octets = d.Stat()
-	d.live = d.messages
-	for i := range d.marks {
-		d.marks[i] &^= deleted
-	}
-}
-
-// done gives what is to be removed and, of the rest, what was retrieved.
-func (d *maildrop) done() (remove, kept []int) {
-	for i, m := range d.marks {
-		switch {
-		case m&deleted != 0:
-			remove = append(remove, i)
-		case m&retrieved != 0:
-			kept = append(kept, i)
-		}
-	}
-	return remove, kept
-}
-
-// find is the one place where a message number from the wire, from 1, becomes
-// one of the maildrop, from 0.
-func (d *maildrop) find(arg string) (int, error) {
-	n, ok := number(arg)
-	switch {
-	case !ok:
-		return 0, errNumber
-	case n < 1 || n > d.messages:
-		return 0, errNoMessage
-	case d.deleted(n - 1):
-		return 0, errDeleted
-	}
-	return n - 1, nil
-}
-
-func (d *maildrop) summary() string {
-	return fmt.Sprintf("%d messages (%d octets)", d.live, d.octets)
-}
-
 func (c *session) cmdStat([]string) (reply, error) {
-	return reply{text: strconv.Itoa(c.drop.live) + " " + strconv.FormatInt(c.drop.octets, 10)}, nil
+	octets, err := c.drop.left(c.server.base)
+	return reply{text: strconv.Itoa(c.drop.live) + " " + strconv.FormatInt(octets, 10)}, err
 }
 
 func (c *session) cmdList(args []string) (reply, error) {
-	return c.listing(args, func(dst []byte, i int) ([]byte, error) {
-		octets, err := c.drop.Octets(c.server.base, i)
-		return strconv.AppendInt(dst, octets, 10), err
+	return listing(c, args, c.drop.Octets, func(dst []byte, octets int64) []byte {
+		return strconv.AppendInt(dst, octets, 10)
 	})
 }
 
 func (c *session) cmdUidl(args []string) (reply, error) {
-	return c.listing(args, func(dst []byte, i int) ([]byte, error) {
-		uidl, err := c.drop.UIDL(c.server.base, i)
-		return append(dst, uidl...), err
+	return listing(c, args, c.drop.UIDLs, func(dst []byte, uidl string) []byte {
+		return append(dst, uidl...)
 	})
 }
 
-// listing answers LIST and UIDL, for one message or for all. value appends
-// what is said of a message to dst, which has room for it.
-func (c *session) listing(args []string, value func(dst []byte, i int) ([]byte, error)) (reply, error) {
+// listing answers LIST and UIDL, for one message or for all. What is said of
+// them is in values; add appends it to dst.
+func listing[T any](c *session, args []string, values func(ctx context.Context, first, n int) iter.Seq2[T, error], add func(dst []byte, value T) []byte) (reply, error) {
+	d, ctx := c.drop, c.server.base
+	line := func(dst []byte, i int, value T) []byte {
+		return add(append(strconv.AppendInt(dst, int64(i+1), 10), ' '), value)
+	}
 	if len(args) == 1 {
-		i, err := c.drop.find(args[0])
+		i, err := d.find(args[0])
 		if err != nil {
 			return reply{}, err
 		}
-		text, err := value(append(strconv.AppendInt(nil, int64(i+1), 10), ' '), i)
+		var text []byte
+		err = each(values(ctx, i, 1), i, 1, func(i int, value T) error {
+			text = line(text, i, value)
+			return nil
+		})
 		return reply{text: string(text)}, err
 	}
 	body := func(o *output) error {
-		for i := range c.drop.messages {
-			if c.drop.deleted(i) {
-				continue
+		err := each(values(ctx, 0, d.messages), 0, d.messages, func(i int, value T) error {
+			if d.deleted(i) {
+				return nil
 			}
 			if o.room(listLine); o.err != nil {
 				return o.err
 			}
-			var err error
-			o.buf = append(strconv.AppendInt(o.buf, int64(i+1), 10), ' ')
-			if o.buf, err = value(o.buf, i); err != nil {
-				return err
-			}
-			o.buf = append(o.buf, "\r\n"...)
+			o.buf = append(line(o.buf, i, value), "\r\n"...)
+			return nil
+		})
+		if err == nil {
+			o.dot()
 		}
-		o.dot()
-		return nil
+		return err
 	}
-	return reply{text: c.drop.summary() + " follow", body: body}, nil
+	summary, err := d.summary(ctx)
+	return reply{text: summary + " follow", body: body}, err
 }
 
 // listLine is more than the longest line of a listing: a message number, a
@@ -133,11 +73,7 @@ func (c *session) cmdRetr(args []string) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	octets, err := c.drop.Octets(c.server.base, i)
-	if err != nil {
-		return reply{}, err
-	}
-	m, err := c.open(i)
+	m, octets, err := c.open(i)
 	if err != nil {
 		return reply{}, err
 	}
@@ -167,7 +103,7 @@ func (c *session) cmdTop(args []string) (reply, error) {
 	if !ok {
 		return reply{}, errTopArgs
 	}
-	m, err := c.open(i)
+	m, _, err := c.open(i)
 	if err != nil {
 		return reply{}, err
 	}
@@ -185,24 +121,18 @@ func (c *session) cmdTop(args []string) (reply, error) {
 }
 
 func (c *session) cmdDele(args []string) (reply, error) {
-	d := c.drop
-	i, err := d.find(args[0])
+	i, err := c.drop.find(args[0])
 	if err != nil {
 		return reply{}, err
 	}
-	octets, err := d.Octets(c.server.base, i)
-	if err != nil {
-		return reply{}, err
-	}
-	d.mark(i, deleted)
-	d.live--
-	d.octets -= octets
+	c.drop.delete(i)
 	return reply{text: "message " + strconv.Itoa(i+1) + " marked"}, nil
 }
 
 func (c *session) cmdRset([]string) (reply, error) {
 	c.drop.reset()
-	return reply{text: c.drop.summary()}, nil
+	summary, err := c.drop.summary(c.server.base)
+	return reply{text: summary}, err
 }
 
 func (c *session) cmdNoop([]string) (reply, error) { return reply{text: "nothing done"}, nil }

@@ -14,19 +14,19 @@ func (c *session) cmdUtf8([]string) (reply, error) {
 	return reply{text: "UTF-8 mode"}, nil
 }
 
-// open opens a message, if the client may have it as it is.
-func (c *session) open(i int) (io.ReadCloser, error) {
-	m, err := c.drop.Open(c.server.base, i)
+// open opens a message, if the client may have it as it is, and gives its octets.
+func (c *session) open(i int) (m io.ReadCloser, octets int64, err error) {
+	m, octets, err = c.drop.Open(c.server.base, i)
 	if err != nil || c.utf8 || c.server.UTF8Headers == SendUTF8 {
-		return m, err
+		return m, octets, err
 	}
 	p := &peeked{ReadCloser: m, chunk: chunks.Get().(*[chunk]byte)}
 	p.peek()
 	if hasUTF8Header(p.begin) {
 		p.Close()
-		return nil, errNeedsUTF8
+		return nil, 0, errNeedsUTF8
 	}
-	return p, nil
+	return p, octets, nil
 }
 
 // peeked is a message whose beginning has been looked at: its header, or as much

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"time"
 
@@ -176,22 +177,32 @@ func (m *maildrop) Stat() (messages int, octets int64) {
 }
 
 // Octets implements [pop3.Maildrop].
-func (m *maildrop) Octets(_ context.Context, message int) (int64, error) {
-	return m.mailbox.MessageOctets(message), nil
+func (m *maildrop) Octets(_ context.Context, first, n int) iter.Seq2[int64, error] {
+	return each(first, n, m.mailbox.MessageOctets)
 }
 
-// UIDL implements [pop3.Maildrop].
-func (m *maildrop) UIDL(_ context.Context, message int) (string, error) {
-	return m.mailbox.UIDL(message), nil
+// UIDLs implements [pop3.Maildrop].
+func (m *maildrop) UIDLs(_ context.Context, first, n int) iter.Seq2[string, error] {
+	return each(first, n, m.mailbox.UIDL)
+}
+
+func each[T any](first, n int, value func(message int) T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for i := first; i < first+n; i++ {
+			if !yield(value(i), nil) {
+				return
+			}
+		}
+	}
 }
 
 // Open implements [pop3.Maildrop].
-func (m *maildrop) Open(_ context.Context, message int) (io.ReadCloser, error) {
+func (m *maildrop) Open(_ context.Context, message int) (io.ReadCloser, int64, error) {
 	f, err := m.mailbox.OpenMessage(message)
 	if err != nil {
-		return nil, messageError(err)
+		return nil, 0, messageError(err)
 	}
-	return f, nil
+	return f, m.mailbox.MessageOctets(message), nil
 }
 
 // Commit implements [pop3.Maildrop]. What was retrieved was seen.

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"sync"
 	"time"
@@ -174,21 +175,37 @@ type maildrop struct {
 	end      func()
 }
 
-func (d *maildrop) User() string                                   { return d.user }
-func (d *maildrop) Stat() (int, int64)                             { return len(d.messages), d.octets }
-func (d *maildrop) Octets(_ context.Context, i int) (int64, error) { return d.messages[i].octets, nil }
-func (d *maildrop) UIDL(_ context.Context, i int) (string, error)  { return d.messages[i].uidl, nil }
-func (d *maildrop) Close() error                                   { d.end(); return nil }
+func (d *maildrop) User() string       { return d.user }
+func (d *maildrop) Stat() (int, int64) { return len(d.messages), d.octets }
+func (d *maildrop) Close() error       { d.end(); return nil }
 
-func (d *maildrop) Open(_ context.Context, i int) (io.ReadCloser, error) {
+func (d *maildrop) Octets(_ context.Context, first, n int) iter.Seq2[int64, error] {
+	return each(d.messages[first:first+n], func(m *message) int64 { return m.octets })
+}
+
+func (d *maildrop) UIDLs(_ context.Context, first, n int) iter.Seq2[string, error] {
+	return each(d.messages[first:first+n], func(m *message) string { return m.uidl })
+}
+
+func each[T any](messages []*message, value func(*message) T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, m := range messages {
+			if !yield(value(m), nil) {
+				return
+			}
+		}
+	}
+}
+
+func (d *maildrop) Open(_ context.Context, i int) (io.ReadCloser, int64, error) {
 	d.backend.mu.Lock()
 	defer d.backend.mu.Unlock()
 	for _, m := range d.account.messages {
 		if m == d.messages[i] {
-			return io.NopCloser(strings.NewReader(m.stored)), nil
+			return io.NopCloser(strings.NewReader(m.stored)), m.octets, nil
 		}
 	}
-	return nil, pop3.ErrGone
+	return nil, 0, pop3.ErrGone
 }
 
 func (d *maildrop) Commit(_ context.Context, remove, _ []int) (int, error) {

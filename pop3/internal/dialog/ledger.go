@@ -84,13 +84,13 @@ type ledgerDrop struct {
 	l *Ledger
 }
 
-func (d ledgerDrop) Open(ctx context.Context, i int) (io.ReadCloser, error) {
-	m, err := d.Maildrop.Open(ctx, i)
+func (d ledgerDrop) Open(ctx context.Context, i int) (io.ReadCloser, int64, error) {
+	m, octets, err := d.Maildrop.Open(ctx, i)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	d.l.note("message", 1)
-	return ledgerMessage{m, d.l}, nil
+	return ledgerMessage{m, d.l}, octets, nil
 }
 
 func (d ledgerDrop) Close() error {

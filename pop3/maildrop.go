@@ -1,0 +1,127 @@
+package pop3
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+// maildrop is the session's view of its Maildrop: what is marked as deleted.
+type maildrop struct {
+	Maildrop
+	messages int    // in all
+	live     int    // not deleted
+	octets   int64  // of those, when counted
+	counted  bool   // false from a deletion on, until somebody asks
+	marks    []mark // by message; nil while there are none
+}
+
+// mark is what has become of a message in this session.
+type mark uint8
+
+const (
+	deleted   mark = 1 << iota // by DELE, to be removed
+	retrieved                  // by RETR
+)
+
+func (d *maildrop) mark(i int, m mark) {
+	if d.marks == nil {
+		d.marks = make([]mark, d.messages)
+	}
+	d.marks[i] |= m
+}
+
+func (d *maildrop) deleted(i int) bool { return d.marks != nil && d.marks[i]&deleted != 0 }
+
+// reset forgets all deletions.
+func (d *maildrop) reset() {
+	d.messages, d.octets = d.Stat()
+	d.live, d.counted = d.messages, true
+	for i := range d.marks {
+		d.marks[i] &^= deleted
+	}
+}
+
+// delete marks a message.
+func (d *maildrop) delete(i int) {
+	d.mark(i, deleted)
+	d.live--
+	d.counted = false
+}
+
+// left is the octets of what is not deleted. They are counted here and not at
+// each deletion, since few clients ask after one.
+func (d *maildrop) left(ctx context.Context) (int64, error) {
+	if d.counted {
+		return d.octets, nil
+	}
+	first, end := 0, d.messages // of the deleted ones
+	for !d.deleted(first) {
+		first++
+	}
+	for !d.deleted(end - 1) {
+		end--
+	}
+	_, octets := d.Stat()
+	err := each(d.Octets(ctx, first, end-first), first, end-first, func(i int, size int64) error {
+		if d.deleted(i) {
+			octets -= size
+		}
+		return nil
+	})
+	if err == nil {
+		d.octets, d.counted = octets, true
+	}
+	return octets, err
+}
+
+// each calls visit with what a backend says of n messages from first on.
+func each[T any](values iter.Seq2[T, error], first, n int, visit func(i int, value T) error) error {
+	i := first
+	for v, err := range values {
+		if err == nil {
+			err = visit(i, v)
+		}
+		if err != nil {
+			return err
+		}
+		i++
+	}
+	if i != first+n {
+		return fmt.Errorf("the backend lists %d messages instead of %d", i-first, n)
+	}
+	return nil
+}
+
+// done gives what is to be removed and, of the rest, what was retrieved.
+func (d *maildrop) done() (remove, kept []int) {
+	for i, m := range d.marks {
+		switch {
+		case m&deleted != 0:
+			remove = append(remove, i)
+		case m&retrieved != 0:
+			kept = append(kept, i)
+		}
+	}
+	return remove, kept
+}
+
+// find is the one place where a message number from the wire, from 1, becomes
+// one of the maildrop, from 0.
+func (d *maildrop) find(arg string) (int, error) {
+	n, ok := number(arg)
+	switch {
+	case !ok:
+		return 0, errNumber
+	case n < 1 || n > d.messages:
+		return 0, errNoMessage
+	case d.deleted(n - 1):
+		return 0, errDeleted
+	}
+	return n - 1, nil
+}
+
+func (d *maildrop) summary(ctx context.Context) (string, error) {
+	octets, err := d.left(ctx)
+	return fmt.Sprintf("%d messages (%d octets)", d.live, octets), err
+}
