@@ -26,7 +26,7 @@ type authorization struct {
 func (c *session) greet() {
 	line := "+OK POP3 ready"
 	if c.offer().APOP {
-		c.greeted.stamp = fmt.Sprintf("<%s.%d@%s>", rand.Text(), c.begun.Unix(), c.server.Hostname)
+		c.greeted.stamp = fmt.Sprintf("<%s.%d@%s>", rand.Text(), c.begun.Unix(), c.settings.Hostname)
 		line += " " + c.greeted.stamp
 	}
 	c.out.line(line)
@@ -87,7 +87,7 @@ func (c *session) cmdApop(args []string) (reply, error) {
 func (c *session) login(mechanism, user string, m Maildrop, err error) (reply, error) {
 	if err != nil {
 		c.server.Events.LoginFailed(c.peer, mechanism, user, err)
-		if c.greeted.failures++; c.greeted.failures >= c.server.limits.LoginFailures {
+		if c.greeted.failures++; c.greeted.failures >= c.settings.Limits.LoginFailures {
 			c.end(ReasonFailedLogins, nil)
 		}
 		return reply{}, err
@@ -201,7 +201,7 @@ func (c *session) cmdStls([]string) (reply, error) {
 	switch {
 	case c.peer.TLS != nil:
 		return reply{}, errTLSActive
-	case c.server.TLS == nil:
+	case c.settings.TLS == nil:
 		return reply{}, errNoTLS
 	case c.utf8: // RFC 6856, section 2.1
 		return reply{}, errSTLSAfter

@@ -48,7 +48,7 @@ func talk(b *testing.B, conn io.Writer, in *bufio.Reader, say, last string) {
 func BenchmarkSession(b *testing.B) {
 	for _, encrypted := range []bool{false, true} {
 		b.Run(map[bool]string{false: "plaintext", true: "tls"}[encrypted], func(b *testing.B) {
-			s := &pop3.Server{Backend: alice("a: b\n\nc\n"), TLS: serverTLS}
+			s := &pop3.Server{Backend: alice("a: b\n\nc\n"), Settings: pop3.Settings{TLS: serverTLS}}
 			address := listener(b, s, encrypted)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -74,7 +74,7 @@ func BenchmarkRetr(b *testing.B) {
 	message := "Subject: x\n\n" + strings.Repeat(strings.Repeat("x", 63)+"\n", 32)
 	for _, together := range []int{1, 16} {
 		b.Run(fmt.Sprintf("pipelined=%d", together), func(b *testing.B) {
-			s := &pop3.Server{Backend: alice(message), UTF8Headers: pop3.SendUTF8}
+			s := &pop3.Server{Backend: alice(message), Settings: pop3.Settings{UTF8Headers: pop3.SendUTF8}}
 			conn, err := net.Dial("tcp", listener(b, s, false))
 			if err != nil {
 				b.Fatal(err)

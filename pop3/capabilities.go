@@ -22,7 +22,7 @@ func (c *session) cmdCapa([]string) (reply, error) {
 // stay after the login, since RFC 2449 has no difference between the states
 // there; STLS means that the command is permitted now (RFC 2595, section 4).
 func (c *session) capabilities() []string {
-	s, offer := c.server, c.offer()
+	s, offer := c.settings, c.offer()
 	lines := []string{"TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"}
 	if offer.Password {
 		lines = append(lines, "USER")

@@ -152,7 +152,7 @@ func TestMaildropIsFreeAtTheEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := alice("a\n")
 			b.Accounts = pop3.NewAccounts(1, 0)
-			address := serve(t, &pop3.Server{Backend: b, Limits: ending.limits})
+			address := serve(t, &pop3.Server{Backend: b, Settings: pop3.Settings{Limits: ending.limits}})
 			c := dial(t, address)
 			c.login()
 			c.say(ending.say)
@@ -179,8 +179,7 @@ func TestRemovalThatFailsWithoutReason(t *testing.T) {
 // A client that reads slowly has no more time to log in than any other.
 func TestLoginTimeHoldsForWritesToo(t *testing.T) {
 	events := newRecord()
-	c := dial(t, serve(t, &pop3.Server{Backend: alice(), Events: events,
-		Limits: pop3.Limits{Login: 200 * time.Millisecond, Write: time.Hour, BadCommands: 1 << 30}}))
+	c := dial(t, serve(t, &pop3.Server{Backend: alice(), Events: events, Settings: pop3.Settings{Limits: pop3.Limits{Login: 200 * time.Millisecond, Write: time.Hour, BadCommands: 1 << 30}}}))
 	c.hear(`\+OK .*`)
 	go func() {
 		for { // reads nothing
@@ -198,7 +197,7 @@ func TestLoginTimeHoldsForWritesToo(t *testing.T) {
 func TestLoginContextEnds(t *testing.T) {
 	f := waiting{alice(), make(chan struct{})}
 	events := newRecord()
-	c := dial(t, serve(t, &pop3.Server{Backend: f, Events: events, Limits: pop3.Limits{Login: 100 * time.Millisecond}}))
+	c := dial(t, serve(t, &pop3.Server{Backend: f, Events: events, Settings: pop3.Settings{Limits: pop3.Limits{Login: 100 * time.Millisecond}}}))
 	c.hear(`\+OK .*`)
 	c.say("USER alice", "PASS secret")
 	c.hear(`\+OK .*`)
@@ -235,7 +234,7 @@ func TestShutdownInTheMiddle(t *testing.T) {
 		}
 	})
 	t.Run("of a handshake", func(t *testing.T) {
-		s := &pop3.Server{Backend: alice(), TLS: serverTLS}
+		s := &pop3.Server{Backend: alice(), Settings: pop3.Settings{TLS: serverTLS}}
 		events := newRecord()
 		s.Events = events
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -334,7 +333,7 @@ func TestShrunkMessageWithoutUTF8Mode(t *testing.T) {
 
 func TestHandshakeFailureIsTold(t *testing.T) {
 	events := newRecord()
-	c := dial(t, serve(t, &pop3.Server{Backend: alice(), TLS: serverTLS, Events: events}))
+	c := dial(t, serve(t, &pop3.Server{Backend: alice(), Events: events, Settings: pop3.Settings{TLS: serverTLS}}))
 	c.hear(`\+OK .*`)
 	c.say("STLS")
 	c.hear(`\+OK .*`)

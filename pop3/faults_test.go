@@ -103,7 +103,7 @@ func TestMessageThatBreaksOffIsNotCompleted(t *testing.T) {
 		for _, command := range []string{"RETR 1", "TOP 1 999999999"} {
 			events := newRecord()
 			f := &faulty{Backend: alice("a\n"), body: func() (io.ReadCloser, error) { return io.NopCloser(&endless{size}), nil }}
-			c := dial(t, serve(t, &pop3.Server{Backend: f, Events: events, UTF8Headers: pop3.SendUTF8}))
+			c := dial(t, serve(t, &pop3.Server{Backend: f, Events: events, Settings: pop3.Settings{UTF8Headers: pop3.SendUTF8}}))
 			c.login()
 			c.say(command)
 			c.hear(`\+OK .*`)

@@ -40,7 +40,7 @@ func FuzzSession(f *testing.F) {
 		b.APOPOn = true
 		conn := &scripted{in: bytes.NewReader(said)}
 		events := newRecord()
-		s := &pop3.Server{Backend: b, Events: events, AllowPlaintext: true}
+		s := &pop3.Server{Backend: b, Events: events, Settings: pop3.Settings{AllowPlaintext: true}}
 		s.ServeConn(conn, false)
 
 		quit := regexp.MustCompile(`(?i)(^|\n)quit *\r?\n`).Match(said)

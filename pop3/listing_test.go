@@ -64,7 +64,7 @@ func stopped[T any](l *lister, first int, values iter.Seq2[T, error]) iter.Seq2[
 // between deleted messages once, and only if somebody asks after a deletion.
 func TestWhatListingsAskFor(t *testing.T) {
 	l := &lister{Backend: alice("1\n", "12\n", "123\n", "1234\n", "12345\n", "123456\n")}
-	c := dial(t, serve(t, &pop3.Server{Backend: l, UTF8Headers: pop3.SendUTF8}))
+	c := dial(t, serve(t, &pop3.Server{Backend: l, Settings: pop3.Settings{UTF8Headers: pop3.SendUTF8}}))
 	c.login()
 	for _, test := range []struct{ say, want, asked string }{
 		{"STAT", `\+OK 6 33`, ""},

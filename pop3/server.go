@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,12 +27,10 @@ const (
 	SendUTF8
 )
 
-// Server serves POP3 connections from a [Backend]. Its fields are not changed
-// once it serves.
-type Server struct {
-	Backend Backend
-	Events  Events // told what happens, may be nil
-	Limits  Limits
+// Settings are what may change while a server serves ([Server.Apply]). A
+// connection keeps those that it began with.
+type Settings struct {
+	Limits Limits
 
 	// TLS is for STLS and for [Server.ServeTLS]; nil: neither is there.
 	TLS *tls.Config
@@ -49,9 +48,26 @@ type Server struct {
 	// Expire is the argument of the EXPIRE capability, such as NEVER; empty:
 	// not announced (RFC 2449, section 6.7).
 	Expire string
+}
+
+// filled is t with the defaults in place of zeros.
+func (t Settings) filled() *Settings {
+	t.Limits = t.Limits.filled()
+	if t.Hostname == "" {
+		t.Hostname = "localhost"
+	}
+	return &t
+}
+
+// Server serves POP3 connections from a [Backend]. Its fields are not changed
+// once it serves.
+type Server struct {
+	Backend  Backend
+	Events   Events   // told what happens, may be nil
+	Settings Settings // those to begin with
 
 	initialise sync.Once
-	limits     Limits
+	current    atomic.Pointer[Settings]
 	perAddress Slots
 	base       context.Context // of all sessions
 	cancel     context.CancelFunc
@@ -74,18 +90,26 @@ const (
 
 func (s *Server) setUp() {
 	s.initialise.Do(func() {
-		s.limits = s.Limits.filled()
-		s.perAddress.Max = s.limits.PerAddress
+		s.use(s.Settings)
 		s.base, s.cancel = context.WithCancel(context.Background())
 		s.listeners = make(map[net.Listener]struct{})
 		s.sessions = make(map[*session]struct{})
-		if s.Hostname == "" {
-			s.Hostname = "localhost"
-		}
 		if s.Events == nil {
 			s.Events = silent{}
 		}
 	})
+}
+
+// Apply makes other settings hold for the connections that begin from now on.
+func (s *Server) Apply(t Settings) {
+	s.setUp()
+	s.use(t)
+}
+
+func (s *Server) use(t Settings) {
+	filled := t.filled()
+	s.perAddress.Allow(filled.Limits.PerAddress)
+	s.current.Store(filled)
 }
 
 // Serve accepts connections that begin in plaintext, with STLS where the
@@ -165,7 +189,7 @@ func (s *Server) admit(c *session, address string) error {
 	switch {
 	case s.closing:
 		return errShutdown
-	case len(s.sessions) >= s.limits.Connections:
+	case len(s.sessions) >= c.settings.Limits.Connections:
 		return errTooMany
 	case !s.perAddress.Acquire(address):
 		return errTooManyAddress
@@ -235,6 +259,7 @@ func (s *Server) each(f func(*session)) {
 func (s *Server) newSession(conn net.Conn) *session {
 	c := &session{
 		server:    s,
+		settings:  s.current.Load(),
 		transport: conn,
 		conn:      conn,
 		peer: Peer{
@@ -244,7 +269,7 @@ func (s *Server) newSession(conn net.Conn) *session {
 		},
 		begun: time.Now(),
 	}
-	c.peer.Secure = s.AllowPlaintext || local(conn.RemoteAddr()) && local(conn.LocalAddr())
+	c.peer.Secure = c.settings.AllowPlaintext || local(conn.RemoteAddr()) && local(conn.LocalAddr())
 	c.in = input{wait: c.beforeRead}
 	c.use(conn)
 	return c

@@ -53,7 +53,7 @@ func TestLastLineAndDotInOneWrite(t *testing.T) {
 	for _, size := range sizes {
 		messages = append(messages, strings.Repeat("x", size-2)+"\r\n", strings.Repeat("y", size))
 	}
-	c, conn := connect(t, &pop3.Server{Backend: alice(messages...), UTF8Headers: pop3.SendUTF8})
+	c, conn := connect(t, &pop3.Server{Backend: alice(messages...), Settings: pop3.Settings{UTF8Headers: pop3.SendUTF8}})
 	c.login()
 	for i, m := range messages {
 		c.say(fmt.Sprintf("RETR %d", i+1))
@@ -81,8 +81,7 @@ func TestLastLineAndDotInOneWrite(t *testing.T) {
 // A client that asks for much and reads nothing costs one buffer.
 func TestUnreadAnswersDoNotGrowMemory(t *testing.T) {
 	events := newRecord()
-	s := &pop3.Server{Backend: alice(strings.Repeat("0123456789\n", 100_000)), Events: events,
-		Limits: pop3.Limits{Write: 500 * time.Millisecond}}
+	s := &pop3.Server{Backend: alice(strings.Repeat("0123456789\n", 100_000)), Events: events, Settings: pop3.Settings{Limits: pop3.Limits{Write: 500 * time.Millisecond}}}
 	c := dial(t, serve(t, s))
 	c.login()
 	var before, after runtime.MemStats
@@ -108,7 +107,7 @@ func TestUnreadAnswersDoNotGrowMemory(t *testing.T) {
 }
 
 func TestConnectionLimits(t *testing.T) {
-	address := serve(t, &pop3.Server{Backend: alice(), Limits: pop3.Limits{Connections: 2}})
+	address := serve(t, &pop3.Server{Backend: alice(), Settings: pop3.Settings{Limits: pop3.Limits{Connections: 2}}})
 	first, second := dial(t, address), dial(t, address)
 	first.hear(`\+OK POP3 ready`)
 	second.hear(`\+OK POP3 ready`)
@@ -127,7 +126,7 @@ func TestConnectionLimits(t *testing.T) {
 }
 
 func TestAddressLimit(t *testing.T) {
-	address := serve(t, &pop3.Server{Backend: alice(), Limits: pop3.Limits{PerAddress: 1}})
+	address := serve(t, &pop3.Server{Backend: alice(), Settings: pop3.Settings{Limits: pop3.Limits{PerAddress: 1}}})
 	dial(t, address).hear(`\+OK POP3 ready`)
 	c := dial(t, address)
 	c.hear(`-ERR \[SYS/TEMP\] too many connections from your address, try again later`)
@@ -171,7 +170,7 @@ func TestShutdown(t *testing.T) {
 func TestAPOP(t *testing.T) {
 	b := alice("a\n")
 	b.APOPOn = true
-	s := &pop3.Server{Backend: b, Hostname: "pop.example.org"}
+	s := &pop3.Server{Backend: b, Settings: pop3.Settings{Hostname: "pop.example.org"}}
 	address := serve(t, s)
 	stamps := make(map[string]bool)
 	for range 3 {
@@ -220,7 +219,7 @@ func TestEventsOfASession(t *testing.T) {
 
 func TestPlainClientOnTLSPort(t *testing.T) {
 	events := newRecord()
-	s := &pop3.Server{Backend: alice(), Events: events, TLS: serverTLS}
+	s := &pop3.Server{Backend: alice(), Events: events, Settings: pop3.Settings{TLS: serverTLS}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -236,4 +235,21 @@ func TestPlainClientOnTLSPort(t *testing.T) {
 	if err := s.Shutdown(context.Background()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestApply has connections that began under other settings.
+func TestApply(t *testing.T) {
+	s := &pop3.Server{Backend: alice(), Settings: pop3.Settings{Limits: pop3.Limits{PerAddress: 2, BadCommands: 1}}}
+	address := serve(t, s)
+	before := dial(t, address)
+	before.hear(`\+OK POP3 ready`)
+	s.Apply(pop3.Settings{Limits: pop3.Limits{PerAddress: 3, BadCommands: 2}})
+	after, third, fourth := dial(t, address), dial(t, address), dial(t, address)
+	before.say("NONSENSE")
+	before.hear(`-ERR too many bad commands`)
+	after.hear(`\+OK POP3 ready`)
+	after.say("NONSENSE")
+	after.hear(`-ERR unknown command`)
+	third.hear(`\+OK POP3 ready`)
+	fourth.hear(`-ERR \[SYS/TEMP\] too many connections from your address, try again later`)
 }

@@ -18,6 +18,7 @@ import (
 // session is one connection from its greeting to its end.
 type session struct {
 	server    *Server
+	settings  *Settings
 	transport net.Conn // as accepted
 	conn      net.Conn // transport, or TLS over it
 	peer      Peer
@@ -135,7 +136,7 @@ func (c *session) refuse(err error) {
 	}
 	var e *Error
 	if errors.As(err, &e) && e.misuse {
-		if c.bad++; c.bad >= c.server.limits.BadCommands {
+		if c.bad++; c.bad >= c.settings.Limits.BadCommands {
 			line = "-ERR too many bad commands"
 			c.end(ReasonBadCommands, nil)
 		}
@@ -227,7 +228,7 @@ func (c *session) fault(p any) {
 func (c *session) use(conn net.Conn) {
 	c.conn = conn
 	c.in.r = conn
-	c.out = output{conn: conn, timeout: c.server.limits.Write, until: c.loginDeadline().Add(goodbye)}
+	c.out = output{conn: conn, timeout: c.settings.Limits.Write, until: c.loginDeadline().Add(goodbye)}
 }
 
 // beforeRead is called before each read: everything is answered, so what was
@@ -239,7 +240,7 @@ func (c *session) beforeRead() error {
 	if c.until.IsZero() {
 		c.until = c.loginDeadline()
 		if c.drop != nil {
-			c.until = time.Now().Add(c.server.limits.Idle)
+			c.until = time.Now().Add(c.settings.Limits.Idle)
 		}
 	}
 	c.stopping.Lock()
@@ -292,23 +293,23 @@ func (c *session) isStopped() bool {
 }
 
 // loginDeadline is when a login must have succeeded.
-func (c *session) loginDeadline() time.Time { return c.begun.Add(c.server.limits.Login) }
+func (c *session) loginDeadline() time.Time { return c.begun.Add(c.settings.Limits.Login) }
 
 // lineLimit is the limit of the command that begins so.
 func (c *session) lineLimit(begin []byte) int {
 	const auth = "AUTH "
 	if c.drop == nil && len(begin) >= len(auth) && strings.EqualFold(string(begin[:len(auth)]), auth) {
-		return max(c.server.limits.Line, c.saslLimit(nil))
+		return max(c.settings.Limits.Line, c.saslLimit(nil))
 	}
-	return c.server.limits.Line
+	return c.settings.Limits.Line
 }
 
-func (c *session) saslLimit([]byte) int { return c.server.limits.SASLLine + len("\r\n") }
+func (c *session) saslLimit([]byte) int { return c.settings.Limits.SASLLine + len("\r\n") }
 
 // startTLS does the server's side of the handshake.
 func (c *session) startTLS() bool {
 	c.in.discard() // whatever came in plaintext is nobody's
-	conn := tls.Server(c.transport, c.server.TLS)
+	conn := tls.Server(c.transport, c.settings.TLS)
 	c.until = c.loginDeadline()
 	err := c.beforeRead()
 	if err == nil {

@@ -9,7 +9,7 @@ import (
 )
 
 func TestSlots(t *testing.T) {
-	s := Slots{Max: 2}
+	s := Slots{max: 2}
 	for i, want := range []bool{true, true, false} {
 		if s.Acquire("a") != want {
 			t.Errorf("slot %d: not %v", i, want)
@@ -33,18 +33,18 @@ func TestSlots(t *testing.T) {
 
 func TestAccounts(t *testing.T) {
 	a := NewAccounts(1, time.Hour)
-	end, err := a.Begin("alice")
+	end, err := a.Begin(t.Context(), "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Begin("alice"); !errors.Is(err, ErrInUse) {
+	if _, err := a.Begin(t.Context(), "alice"); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second session: %v", err)
 	}
 	end()
-	if _, err := a.Begin("alice"); !errors.Is(err, ErrLoginDelay) {
+	if _, err := a.Begin(t.Context(), "alice"); !errors.Is(err, ErrLoginDelay) {
 		t.Errorf("a second login: %v", err)
 	}
-	if _, err := a.Begin("bob"); err != nil {
+	if _, err := a.Begin(t.Context(), "bob"); err != nil {
 		t.Errorf("another account: %v", err)
 	}
 	// A login that was refused for its delay holds no slot.
@@ -91,4 +91,30 @@ func TestLocal(t *testing.T) {
 			t.Errorf("%v is local: %v", test.addr, got)
 		}
 	}
+}
+
+// TestHandover has a session that ends while the next one waits for it.
+func TestHandover(t *testing.T) {
+	a := NewAccounts(1, 0)
+	end, err := a.Begin(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go end()
+	second, err := a.Begin(t.Context(), "alice")
+	if err != nil {
+		t.Fatalf("right after the end: %v", err)
+	}
+	begun := time.Now()
+	if _, err := a.Begin(t.Context(), "alice"); !errors.Is(err, ErrInUse) {
+		t.Errorf("beside a session: %v", err)
+	}
+	if waited := time.Since(begun); waited < handover {
+		t.Errorf("refused after %s", waited)
+	}
+	a.Allow(2, 0)
+	if _, err := a.Begin(t.Context(), "alice"); err != nil {
+		t.Errorf("with two allowed: %v", err)
+	}
+	second()
 }

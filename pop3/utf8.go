@@ -17,7 +17,7 @@ func (c *session) cmdUtf8([]string) (reply, error) {
 // open opens a message, if the client may have it as it is, and gives its octets.
 func (c *session) open(i int) (m io.ReadCloser, octets int64, err error) {
 	m, octets, err = c.drop.Open(c.server.base, i)
-	if err != nil || c.utf8 || c.server.UTF8Headers == SendUTF8 {
+	if err != nil || c.utf8 || c.settings.UTF8Headers == SendUTF8 {
 		return m, octets, err
 	}
 	p := &peeked{ReadCloser: m, chunk: chunks.Get().(*[chunk]byte)}

@@ -108,7 +108,7 @@ func (b *backend) login(ctx context.Context, account *auth.Account, err error) (
 	if err != nil {
 		return nil, &refusal{pop3.ErrPermanent, err}
 	}
-	end, err := b.accounts.Begin(account.Name)
+	end, err := b.accounts.Begin(ctx, account.Name)
 	if err != nil {
 		return nil, err
 	}

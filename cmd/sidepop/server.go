@@ -55,14 +55,16 @@ func indexOptions(c *config.Config, told index.Events) index.Options {
 func newServer(c *config.Config, secure *tls.Config, x *index.Index, told events) *pop3.Server {
 	users := auth.NewPasswd(c.Auth.PasswdFile, told.Accounts)
 	return &pop3.Server{
-		Backend:        newBackend(c, users, x),
-		Events:         told,
-		Limits:         c.Limits.Limits,
-		TLS:            secure,
-		AllowPlaintext: c.Auth.Plaintext,
-		UTF8Headers:    c.POP3.UTF8Headers,
-		Hostname:       cmp.Or(c.Hostname, machineName()),
-		Expire:         c.POP3.Expire,
+		Backend: newBackend(c, users, x),
+		Events:  told,
+		Settings: pop3.Settings{
+			Limits:         c.Limits.Limits,
+			TLS:            secure,
+			AllowPlaintext: c.Auth.Plaintext,
+			UTF8Headers:    c.POP3.UTF8Headers,
+			Hostname:       cmp.Or(c.Hostname, machineName()),
+			Expire:         c.POP3.Expire,
+		},
 	}
 }
 

@@ -91,12 +91,12 @@ func (b *Backend) Offer(p pop3.Peer) pop3.Offer {
 	return o
 }
 
-func (b *Backend) Password(_ context.Context, _ pop3.Peer, user, password string) (pop3.Maildrop, error) {
-	return b.login(user, func(secret string) bool { return equal(secret, password) })
+func (b *Backend) Password(ctx context.Context, _ pop3.Peer, user, password string) (pop3.Maildrop, error) {
+	return b.login(ctx, user, func(secret string) bool { return equal(secret, password) })
 }
 
-func (b *Backend) APOP(_ context.Context, _ pop3.Peer, user, timestamp, digest string) (pop3.Maildrop, error) {
-	return b.login(user, func(secret string) bool {
+func (b *Backend) APOP(ctx context.Context, _ pop3.Peer, user, timestamp, digest string) (pop3.Maildrop, error) {
+	return b.login(ctx, user, func(secret string) bool {
 		sum := md5.Sum([]byte(timestamp + secret))
 		return equal(hex.EncodeToString(sum[:]), digest)
 	})
@@ -144,14 +144,14 @@ func (x *exchange) Step(_ context.Context, response []byte) ([]byte, pop3.Maildr
 func (x *exchange) User() string { return x.user }
 func (x *exchange) Close() error { return nil }
 
-func (b *Backend) login(user string, proves func(secret string) bool) (pop3.Maildrop, error) {
+func (b *Backend) login(ctx context.Context, user string, proves func(secret string) bool) (pop3.Maildrop, error) {
 	b.mu.Lock()
 	a := b.accounts[user]
 	b.mu.Unlock()
 	if a == nil || !proves(a.password) {
 		return nil, pop3.ErrCredentials
 	}
-	end, err := b.Accounts.Begin(user)
+	end, err := b.Accounts.Begin(ctx, user)
 	if err != nil {
 		return nil, err
 	}

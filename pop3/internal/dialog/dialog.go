@@ -24,6 +24,7 @@ package dialog
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -49,7 +50,7 @@ func Run(t *testing.T, file string, wrap func(pop3.Backend) pop3.Backend) {
 		t.Fatal(err)
 	}
 	d := &dialog{T: t, file: file, backend: memory.New(), limits: &pop3.Limits{}}
-	d.server = &pop3.Server{Hostname: "pop.example.org"}
+	d.server = &pop3.Server{Settings: pop3.Settings{Hostname: "pop.example.org"}}
 	d.remote = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40000}
 	lines := strings.Split(string(script), "\n")
 	for d.next = 0; d.next < len(lines) && d.head(lines[d.next]); d.next++ {
@@ -64,7 +65,7 @@ func Run(t *testing.T, file string, wrap func(pop3.Backend) pop3.Backend) {
 	d.backend.Add("alice", "secret", d.messages...)
 	ledger := NewLedger(wrap(d.backend))
 	d.server.Backend = ledger
-	d.server.Limits = *d.limits
+	d.server.Settings.Limits = *d.limits
 	d.begin()
 	for ; d.next < len(lines) && !t.Failed(); d.next++ {
 		d.step(lines[d.next], lines[d.next+1:])
@@ -104,12 +105,12 @@ var settings = map[string]func(d *dialog, value string){
 		d.backend.Add(d.unquote(name), d.unquote(password))
 	},
 	"remote":         func(d *dialog, v string) { d.remote = &net.TCPAddr{IP: net.ParseIP(v), Port: 40000} },
-	"plaintext":      func(d *dialog, _ string) { d.server.AllowPlaintext = true },
-	"tls":            func(d *dialog, _ string) { d.server.TLS = serverTLS },
-	"implicit-tls":   func(d *dialog, _ string) { d.server.TLS, d.implicit = serverTLS, true },
+	"plaintext":      func(d *dialog, _ string) { d.server.Settings.AllowPlaintext = true },
+	"tls":            func(d *dialog, _ string) { d.server.Settings.TLS = serverTLS },
+	"implicit-tls":   func(d *dialog, _ string) { d.server.Settings.TLS, d.implicit = serverTLS, true },
 	"apop":           func(d *dialog, _ string) { d.backend.APOPOn = true },
-	"send-utf8":      func(d *dialog, _ string) { d.server.UTF8Headers = pop3.SendUTF8 },
-	"expire":         func(d *dialog, v string) { d.server.Expire = v },
+	"send-utf8":      func(d *dialog, _ string) { d.server.Settings.UTF8Headers = pop3.SendUTF8 },
+	"expire":         func(d *dialog, v string) { d.server.Settings.Expire = v },
 	"login-delay":    func(d *dialog, v string) { d.backend.LoginDelay = d.duration(v) },
 	"locked":         func(d *dialog, _ string) { d.backend.Accounts = locked("alice") },
 	"too-soon":       func(d *dialog, _ string) { d.backend.Accounts = recent("alice") },
@@ -124,14 +125,14 @@ var settings = map[string]func(d *dialog, value string){
 // locked is a limit of one session, which is taken.
 func locked(account string) *pop3.Accounts {
 	a := pop3.NewAccounts(1, 0)
-	_, _ = a.Begin(account)
+	_, _ = a.Begin(context.Background(), account)
 	return a
 }
 
 // recent is a login delay that has just begun.
 func recent(account string) *pop3.Accounts {
 	a := pop3.NewAccounts(0, time.Hour)
-	if end, err := a.Begin(account); err == nil {
+	if end, err := a.Begin(context.Background(), account); err == nil {
 		end()
 	}
 	return a
