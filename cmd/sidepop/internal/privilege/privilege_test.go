@@ -14,17 +14,17 @@ const child = "SIDEPOP_TEST_DROP"
 // TestDrop drops in a process of its own and reads from /proc what each of its
 // threads is then.
 func TestDrop(t *testing.T) {
+	runChild(t, "TestDrop", func() { dropHere(t) })
+}
+
+// runChild runs a test again, in a process of its own, and do there.
+func runChild(t *testing.T, name string, do func()) {
 	if os.Getenv(child) != "" {
-		dropHere(t)
+		do()
 		return
 	}
-	if os.Geteuid() != 0 {
-		if os.Getenv("SIDEPOP_TEST_REQUIRE_ALL") == "1" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestDrop$", "-test.v")
+	needRoot(t)
+	cmd := exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.v")
 	cmd.Env = append(os.Environ(), child+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -1,0 +1,131 @@
+package privilege
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The main goroutine stays on the main thread, so that no other one can come to
+// run there: a thread whose identity could not be restored is ended by [As], and
+// the main thread can't be. It has to be done in an init function, where main is
+// still on that thread.
+func init() { runtime.LockOSThread() }
+
+// As runs f with the file system rights of a user and his groups, on this thread
+// alone, and takes back what the process is, whatever becomes of f. Everything
+// that f does with files it has to do in its own goroutine. Until f returns, a
+// thread is bound to it: it should not wait for others.
+//
+// It is not reentrant: within f it fails, as it does for uid 0. It must not be
+// called by the main goroutine. The process needs CAP_SETUID and CAP_SETGID; it
+// should have no other capability, since those that override file permissions
+// are active again on all other threads. Its own ids must not change any more
+// after the first call.
+//
+// If the thread's identity can't be restored, As panics, and the goroutine stays
+// bound to the thread, which ends with it: nobody should recover and go on.
+//
+// The order of the calls is such that never anybody acts as the user with the
+// process's groups: what is between the two identities has root's user id, and
+// groups of the process or of the user.
+func As(uid, gid uint32, groups []uint32, f func() error) error {
+	return kernel.as(&credentials{uid, gid, groups}, own(), f)
+}
+
+// credentials are what decides what a thread may do with files (credentials(7)).
+type credentials struct {
+	uid, gid uint32
+	groups   []uint32
+}
+
+// own is what the process is.
+var own = sync.OnceValue(func() *credentials {
+	c := &credentials{uid: kernel.setfsuid(unchanged), gid: kernel.setfsgid(unchanged)}
+	groups, _ := unix.Getgroups() // fails only for a wrong buffer
+	for _, g := range groups {
+		c.groups = append(c.groups, uint32(g))
+	}
+	return c
+})
+
+// calls are the system calls that change the calling thread alone; libc's change
+// all threads. setfsuid and setfsgid have no errors: they give what was before.
+type calls struct {
+	setgroups func(groups []uint32) error
+	setfsgid  func(gid uint32) (before uint32)
+	setfsuid  func(uid uint32) (before uint32)
+}
+
+var kernel = calls{
+	setgroups: func(groups []uint32) error {
+		_, _, errno := unix.RawSyscall(sysSetgroups, uintptr(len(groups)), uintptr(unsafe.Pointer(unsafe.SliceData(groups))), 0)
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	},
+	setfsgid: func(gid uint32) uint32 {
+		before, _, _ := unix.RawSyscall(sysSetfsgid, uintptr(gid), 0, 0)
+		return uint32(before)
+	},
+	setfsuid: func(uid uint32) uint32 {
+		before, _, _ := unix.RawSyscall(sysSetfsuid, uintptr(uid), 0, 0)
+		return uint32(before)
+	},
+}
+
+// unchanged is no id: setfsuid(2) and setfsgid(2) change nothing then.
+const unchanged = ^uint32(0)
+
+func (c *calls) as(user, own *credentials, f func() error) error {
+	switch {
+	case user.uid == 0:
+		return errors.New("act as user id 0: that is root, who gets no mail")
+	case user.uid == unchanged || user.gid == unchanged:
+		return fmt.Errorf("act as user id %d, group id %d: %d is no id", user.uid, user.gid, unchanged)
+	}
+	runtime.LockOSThread()
+	if is := c.setfsuid(unchanged); is != own.uid {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("act as user id %d: this thread acts as user id %d already", user.uid, is)
+	}
+	if err := c.setgroups(user.groups); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("act as user id %d: setgroups: %w; are CAP_SETUID and CAP_SETGID there?", user.uid, err)
+	}
+	defer func() {
+		if err := c.restore(own); err != nil {
+			panic(fmt.Sprintf("after acting as user id %d: %v; this thread ends", user.uid, err))
+		}
+		runtime.UnlockOSThread()
+	}()
+	c.setfsgid(user.gid)
+	if is := c.setfsgid(unchanged); is != user.gid {
+		return fmt.Errorf("act as group id %d: setfsgid: the thread has %d; is CAP_SETGID there?", user.gid, is)
+	}
+	c.setfsuid(user.uid)
+	if is := c.setfsuid(unchanged); is != user.uid {
+		return fmt.Errorf("act as user id %d: setfsuid: the thread has %d; is CAP_SETUID there?", user.uid, is)
+	}
+	return f()
+}
+
+func (c *calls) restore(own *credentials) error {
+	c.setfsuid(own.uid)
+	if is := c.setfsuid(unchanged); is != own.uid {
+		return fmt.Errorf("setfsuid: user id %d can't be restored, the thread has %d", own.uid, is)
+	}
+	c.setfsgid(own.gid)
+	if is := c.setfsgid(unchanged); is != own.gid {
+		return fmt.Errorf("setfsgid: group id %d can't be restored, the thread has %d", own.gid, is)
+	}
+	if err := c.setgroups(own.groups); err != nil {
+		return fmt.Errorf("setgroups: the process's groups can't be restored: %w", err)
+	}
+	return nil
+}
