@@ -26,14 +26,23 @@ const quotaFile = "maildirsize"
 // one. Failing to do that is no error, since whoever keeps that file computes
 // it anew from time to time; nor is failing to mark a message.
 func (s *Mailbox) Commit(ctx context.Context, remove, seen []int) (failed int, err error) {
-	if err := s.open(); errors.Is(err, ErrGone) {
-		return 0, nil
-	} else if err != nil {
-		return len(remove), fmt.Errorf("remove messages: %w", err)
+	if !s.m.x.o.MarkSeen {
+		seen = nil
 	}
-	if s.m.x.o.MarkSeen {
-		for _, i := range seen {
-			s.markSeen(ctx, s.list[i])
+	if s.dirs == nil && len(remove) > 0 || len(seen) > 0 {
+		err := s.as(func() error {
+			if err := s.open(); err != nil {
+				return err
+			}
+			for _, i := range seen {
+				s.markSeen(ctx, s.list[i])
+			}
+			return nil
+		})
+		if errors.Is(err, ErrGone) {
+			return 0, nil
+		} else if err != nil {
+			return len(remove), fmt.Errorf("remove messages: %w", err)
 		}
 	}
 	if len(remove) == 0 {
@@ -44,9 +53,14 @@ func (s *Mailbox) Commit(ctx context.Context, remove, seen []int) (failed int, e
 		return len(remove), fmt.Errorf("remove messages of %s: journal: %w", s.m.path, err)
 	}
 	s.watchLess(len(remove))
-	failed, err = s.remove(ctx, remove)
+	var gone []*entry
+	err = s.as(func() error {
+		gone, err = s.remove(ctx, remove)
+		return err
+	})
 	end()
-	return failed, err
+	s.m.forget(gone)
+	return len(remove) - len(gone), err
 }
 
 // watchLess ends the mailbox's watch where so many messages are about to be
@@ -68,14 +82,14 @@ func (s *Mailbox) watchLess(removals int) {
 // fewRemovals are not worth it to end a watch.
 const fewRemovals = 200
 
-func (s *Mailbox) remove(ctx context.Context, messages []int) (failed int, err error) {
+// remove gives those that are gone afterwards, in a section.
+func (s *Mailbox) remove(ctx context.Context, messages []int) (gone []*entry, err error) {
 	var bytes, removed int64
-	gone := make([]*entry, 0, len(messages))
+	gone = make([]*entry, 0, len(messages))
 	for _, i := range messages {
 		e := s.list[i]
 		ok, rerr := s.removeOne(ctx, e)
 		if rerr != nil {
-			failed++
 			if err == nil {
 				err = fmt.Errorf("remove message %s: %w", s.path(e), rerr)
 			}
@@ -90,8 +104,7 @@ func (s *Mailbox) remove(ctx context.Context, messages []int) (failed int, err e
 	if removed > 0 {
 		s.dirs.subtract(bytes, removed)
 	}
-	s.m.forget(gone)
-	return failed, err
+	return gone, err
 }
 
 // removeOne unlinks all names of e. It gives false without an error when e is
@@ -213,12 +226,8 @@ func seenName(p place, e *entry) (string, bool) {
 // subtract appends one line to the quota file, in one write, so that lines of
 // several programs do not mix.
 func (d *dirs) subtract(bytes, count int64) {
-	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Openat(int(d.root.Fd()), quotaFile, flags, 0)
-		return err
-	})
+	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_NONBLOCK | unix.O_NOCTTY
+	fd, err := openBelow(int(d.root.Fd()), quotaFile, flags)
 	if err != nil {
 		return
 	}

@@ -13,7 +13,7 @@ func TestWatchLess(t *testing.T) {
 	const messages = 2 * fewRemovals
 	dir := numbered(t, messages)
 	x := newIndex(t, Options{})
-	m, err := x.Open(t.Context(), dir, "")
+	m, err := x.Open(t.Context(), dir, "", self)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func TestWatchLess(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "new", numberedName(messages)), []byte("late\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if done, still := x.watchDirs(dir); !done || still {
+	if done, still, err := x.watchDirs(dir); !done || still || err != nil {
 		t.Fatalf("the watch is there: %v, and was all the time: %v", done, still)
 	}
 	if got, want := listing(t, x, dir), naive(t, Options{}, dir); !slices.Equal(got, want) {

@@ -104,10 +104,16 @@ func (u *update) measureSome(cs []candidate, results []counted) error {
 	}
 	c := counter{u: u}
 	c.reader = reader{ctx: u.ctx, file: &c.file, keep: x.o.XUIDL}
-	for i := range cs {
-		if err := c.one(cs[i], &results[i]); err != nil {
-			return err
+	err := u.m.as(func() error {
+		for i := range cs {
+			if err := c.one(cs[i], &results[i]); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if u.bulk {
 		u.m.saveCounted(cs, results)
@@ -229,8 +235,9 @@ const maxSearch = 32
 func (u *update) search(missing map[string]key) error {
 	c := counter{u: u}
 	c.reader = reader{ctx: u.ctx, file: &c.file, keep: u.m.x.o.XUIDL}
+	var stable bool
 	var failed error
-	stable, err := u.dirs.readUpTo(u.ctx, maxSearch, func(p place) bool {
+	visit := func(p place) bool {
 		k, ok := missing[uniqueName(p.name)]
 		if !ok {
 			return true
@@ -247,10 +254,13 @@ func (u *update) search(missing map[string]key) error {
 			delete(missing, k.unique)
 		}
 		return failed == nil && len(missing) > 0
-	})
-	if failed != nil {
-		return failed
 	}
+	err := u.m.as(func() (err error) {
+		if stable, err = u.dirs.readUpTo(u.ctx, maxSearch, visit); failed != nil {
+			err = failed
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -24,9 +24,9 @@ const (
 	namesChunk = 128
 )
 
-// openFlags keep an open from following a link, waiting for a FIFO's writer,
-// becoming a terminal's session, or leaking into a child.
-const openFlags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+// openFlags keep an open from waiting for a FIFO's writer and from becoming a
+// terminal's session.
+const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
 
 // dirs is the Maildir's directories, kept open, so that they stay the same
 // ones whatever their paths are made to lead to.
@@ -36,12 +36,16 @@ type dirs struct {
 	folders [folders]*os.File // nil where missing
 }
 
-// openDirs opens the Maildir at dir, an absolute path; see openPath for symbolic
-// links in it. Without a Maildir it gives nil.
-func openDirs(dir string) (*dirs, error) {
+// openDirs opens the Maildir at dir, an absolute path; see openPath and
+// openAsOwner for symbolic links in it. Without a Maildir it gives nil.
+func openDirs(dir string, asOwner bool) (*dirs, error) {
+	open := openPath
+	if asOwner {
+		open = openAsOwner
+	}
 	var fd int
 	err := retry(func() (err error) {
-		fd, err = openPath(dir)
+		fd, err = open(dir)
 		return err
 	})
 	if err == unix.ENOENT {
@@ -49,7 +53,7 @@ func openDirs(dir string) (*dirs, error) {
 	}
 	if err == unix.ENOTDIR {
 		if fi, serr := os.Stat(dir); serr == nil && fi.Mode().IsRegular() {
-			return nil, fmt.Errorf("open Maildir %s: it is a file, perhaps an mbox, where a Maildir is needed; convert it", dir)
+			return nil, fmt.Errorf("open Maildir %s: %w", dir, ErrFile)
 		}
 	}
 	if err == errDangling {
@@ -79,11 +83,7 @@ func openDirs(dir string) (*dirs, error) {
 }
 
 func openFolder(root *os.File, name, path string) (*os.File, error) {
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Openat(int(root.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		return err
-	})
+	fd, err := openBelow(int(root.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}

@@ -113,40 +113,57 @@ func (x *Index) follow(m *mailbox) {
 	}
 }
 
-// watchDirs watches the folders of a Maildir. It says whether that is done, and
-// whether they were watched already, all the time since the last call.
-func (x *Index) watchDirs(path string) (done, still bool) {
+// watchDirs watches the folders of a Maildir, in a section: package watch makes
+// the system calls on the goroutine that calls it. It says whether that is done,
+// and whether they were watched already, all the time since the last call.
+func (x *Index) watchDirs(path string) (done, still bool, err error) {
 	if x.watch == nil {
-		return false, false
+		return false, false, nil
 	}
 	still = true
 	for _, name := range folderNames {
 		fresh, err := x.watch.Add(path + "/" + name)
 		if err != nil {
-			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrClosed) {
-				x.o.Events.NotWatched(path, err)
-			}
-			return false, false
+			return false, false, err
 		}
 		still = still && !fresh
 	}
-	return true, still
+	return true, still, nil
+}
+
+// notWatched tells why a mailbox isn't, if there is a reason to be told.
+func (x *Index) notWatched(path string, err error) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrClosed) {
+		x.o.Events.NotWatched(path, err)
+	}
 }
 
 // Know takes up the mailbox of an account before its first login, if there is a
 // Maildir: it is watched from then on, and counted by the workers one after the
 // other. Without a watch of all mailboxes it does nothing.
-func (x *Index) Know(path string) {
+func (x *Index) Know(path string, owner Owner) {
 	if x.watch == nil || x.o.Watch != WatchAll {
 		return
 	}
 	if b, err := x.store.Header(path); err != nil || b != nil {
 		return // watchAll has it
 	}
-	if p, err := proofAt(path); err != nil || p.dirs == [folders]stamp{} {
+	o := owner.ordered()
+	var p proof
+	err := x.as(o, func() (err error) {
+		p, err = proofAt(path)
+		return err
+	})
+	if err != nil || p.dirs == [folders]stamp{} {
 		return
 	}
 	m := x.use(path)
+	if m.tryLock() { // else there is a login, which tells
+		if m.ready(); m.owner == nil {
+			m.owner = o
+		}
+		m.unlock()
+	}
 	x.enqueue(m)
 	x.release(m)
 }
@@ -154,20 +171,30 @@ func (x *Index) Know(path string) {
 // watchAll watches the mailboxes that the store knows. What happens in them from
 // then on keeps them current; what happened before is seen at the next login.
 func (x *Index) watchAll() {
-	var paths []string
-	_ = x.store.Mailboxes(func(path string, _ []byte) error {
-		paths = append(paths, path)
+	owners := make(map[string]*Owner)
+	_ = x.store.Mailboxes(func(path string, b []byte) error {
+		if h, err := decodeHeader(b); err == nil { // else it is counted anew at its next login
+			owners[path] = h.owner
+		}
 		return nil
 	})
-	for _, path := range paths {
+	for path, owner := range owners {
 		if x.ctx.Err() != nil {
 			return
 		}
-		for _, name := range folderNames {
-			if _, err := x.watch.Add(path + "/" + name); errors.Is(err, watch.ErrLimit) {
-				x.o.Events.NotWatched(path, err)
-				return
+		err := x.as(owner, func() error {
+			for _, name := range folderNames {
+				if _, err := x.watch.Add(path + "/" + name); errors.Is(err, watch.ErrLimit) {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			x.o.Events.NotWatched(path, err)
+		}
+		if errors.Is(err, watch.ErrLimit) {
+			return
 		}
 	}
 }

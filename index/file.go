@@ -44,11 +44,7 @@ func (d *dirs) open(p place, f *File) error {
 // open opens the regular file name in the directory at. Errors are unix.Errno
 // or say what is there instead.
 func (f *File) open(at int, name string) error {
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Openat(at, name, openFlags, 0)
-		return err
-	})
+	fd, err := openBelow(at, name, openFlags)
 	switch err {
 	case nil:
 	case unix.ELOOP:
@@ -109,6 +105,15 @@ func (f *File) Read(p []byte) (int, error) {
 	}
 	f.left -= int64(n)
 	return n, nil
+}
+
+// Detach gives up the descriptor, to be closed by whoever gets it. The message is
+// its first Size bytes: what follows was appended later. What was read before is
+// not read again. The File counts as closed.
+func (f *File) Detach() (fd int) {
+	fd = f.fd
+	f.fd = -1
+	return fd
 }
 
 // Close implements [io.Closer].

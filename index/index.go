@@ -17,6 +17,8 @@
 //   - The owner of a Maildir is hostile. Below the Maildir itself nothing is
 //     opened but single path components, relative to a directory's descriptor
 //     and without following symbolic links; nothing is read but regular files.
+//   - Every system call on a Maildir is made with the rights of its owner, and
+//     nothing else is, where [Options].As says how.
 //   - Whatever is not served is reported and shuts out nothing else.
 //   - The order of messages and every UIDL are pure functions of the Maildir's
 //     content: file names, lists of a previous server and, where configured, a
@@ -51,7 +53,8 @@ var ErrGone = errors.New("the message was removed by another program")
 // Options says how an index is kept.
 type Options struct {
 	// Measure reads r to its end and gives the message's size as the protocol
-	// sends it: its bytes and what is added to them. It must not keep r.
+	// sends it: its bytes and what is added to them. It must not keep r, and
+	// should touch no file, since it has the rights of the mail's owner.
 	// Required.
 	Measure func(r io.Reader) (octets int64, err error)
 
@@ -67,6 +70,14 @@ type Options struct {
 	// that still runs, as Dovecot for IMAP, lists new messages some time after
 	// their delivery: without this bound their UIDLs would change then.
 	ListsBefore time.Time
+
+	// As runs f with the file system rights of an owner, on the goroutine that
+	// calls it, and with the process's own afterwards. It is not called within
+	// itself. nil: everything is done with the process's rights, and of symbolic
+	// links on the way to a Maildir only those of root and of the process's user
+	// are followed, since others could lead to mail that only the process may
+	// read. With As the owner's rights decide that.
+	As func(o Owner, f func() error) error
 
 	// State is the folder of the store and of the watch's cookies. Empty: there
 	// is neither, and nothing outlives the mailbox's last use.
@@ -226,7 +237,7 @@ func (x *Index) Close() error {
 
 // Open gives a session the messages of the Maildir at path as they are now:
 // whatever was delivered before the call is among them. The user is noted for
-// people who look at the index. With nothing changed it costs the same however
+// people who look at the index; owner is whose the files are. With nothing changed it costs the same however
 // many messages there are; otherwise it costs as much as has changed. A Maildir
 // that is opened for the first time is counted, which ends when ctx does; what
 // has been counted by then is kept.
@@ -234,15 +245,26 @@ func (x *Index) Close() error {
 // A Maildir that does not exist is an empty mailbox, as before the first
 // delivery; so is a missing new or cur. Everything else that keeps the Maildir
 // from being read is an error: mail that is there must not seem to be gone.
-func (x *Index) Open(ctx context.Context, path, user string) (*Mailbox, error) {
-	m := x.useReady(path)
+//
+// While there are sessions, those of another user fail with [ErrOwner]. Later he
+// gets what a complete reading finds that he may read.
+func (x *Index) Open(ctx context.Context, path, user string, owner Owner) (*Mailbox, error) {
+	o := owner.ordered()
+	m, err := x.claim(path, user, o)
+	if err != nil {
+		return nil, err
+	}
 	if err := m.lock(ctx); err != nil {
-		x.release(m)
+		x.leave(m)
 		return nil, err
 	}
 	defer m.unlock()
-	if err := m.refresh(ctx, user, true); err != nil {
-		x.release(m)
+	err = m.belongTo(o)
+	if err == nil {
+		err = m.refresh(ctx, user, true)
+	}
+	if err != nil {
+		x.leave(m)
 		return nil, err
 	}
 	return m.snapshot(), nil
@@ -258,18 +280,6 @@ func (x *Index) use(path string) *mailbox {
 		x.mailboxes[path] = m
 	}
 	m.refs++
-	return m
-}
-
-// useReady gives it with no removal left unfinished, if that can be.
-func (x *Index) useReady(path string) *mailbox {
-	m := x.use(path)
-	x.mu.Lock()
-	left := len(x.unfinished[path]) > 0
-	x.mu.Unlock()
-	if left {
-		x.finishRemovalsOf(path)
-	}
 	return m
 }
 

@@ -77,7 +77,7 @@ func openOnce(ctx context.Context, dir string, o Options) (*Mailbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	return x.Open(ctx, dir, "")
+	return x.Open(ctx, dir, "", self)
 }
 
 // open opens dir and closes it at the end of the test. Things skipped fail it.

@@ -78,16 +78,21 @@ const verifyTries = 3
 // Verify compares what a login would see with what reading all of the Maildir
 // gives, contents included, and repairs what differs. progress is told how far
 // it is.
-func (x *Index) Verify(ctx context.Context, path string, progress func(done, total int)) ([]Difference, error) {
-	m := x.use(path)
-	defer x.release(m)
+func (x *Index) Verify(ctx context.Context, path string, owner Owner, progress func(done, total int)) ([]Difference, error) {
+	o := owner.ordered()
+	m, err := x.claim(path, "", o)
+	if err != nil {
+		return nil, err
+	}
+	defer x.leave(m)
 	for range verifyTries {
 		// Read first and without the mailbox: logins go on meanwhile.
 		fresh := x.shadow(progress).newMailbox(path)
+		fresh.owner = o
 		if err := fresh.refresh(ctx, "", true); err != nil {
 			return nil, err
 		}
-		if fresh.proof != (proof{}) && !fresh.proven || !unchanged(path, fresh.proof) {
+		if fresh.proof != (proof{}) && !fresh.proven || !fresh.unchanged(fresh.proof) {
 			time.Sleep(clockGrain) // so that the next proof can tell a later change
 			continue
 		}
@@ -101,9 +106,13 @@ func (x *Index) Verify(ctx context.Context, path string, progress func(done, tot
 
 // unchanged says that the directories are as they were when the proof was taken,
 // and so were when they were read since.
-func unchanged(path string, was proof) bool {
+func (m *mailbox) unchanged(was proof) bool {
 	for range 2 { // a clock that was set back is not waited for
-		p, err := proofAt(path)
+		var p proof
+		err := m.as(func() (err error) {
+			p, err = proofAt(m.path)
+			return err
+		})
 		if err != nil || p != was {
 			return false
 		}
@@ -122,7 +131,10 @@ func (m *mailbox) compare(ctx context.Context, fresh *mailbox) (differences []Di
 		return nil, false, err
 	}
 	defer m.unlock()
-	if err := m.refresh(ctx, "", true); err != nil || !unchanged(m.path, fresh.proof) {
+	if err := m.belongTo(fresh.owner); err != nil {
+		return nil, false, err
+	}
+	if err := m.refresh(ctx, "", true); err != nil || !m.unchanged(fresh.proof) {
 		return nil, false, err
 	}
 	if differences = m.differences(fresh); len(differences) > 0 {
@@ -135,10 +147,15 @@ func (m *mailbox) compare(ctx context.Context, fresh *mailbox) (differences []Di
 }
 
 // Rebuild forgets what is known of a mailbox and counts it anew.
-func (x *Index) Rebuild(ctx context.Context, path string, progress func(done, total int)) (messages int, err error) {
-	m := x.use(path)
-	defer x.release(m)
+func (x *Index) Rebuild(ctx context.Context, path string, owner Owner, progress func(done, total int)) (messages int, err error) {
+	o := owner.ordered()
+	m, err := x.claim(path, "", o)
+	if err != nil {
+		return 0, err
+	}
+	defer x.leave(m)
 	fresh := x.shadow(progress).newMailbox(path)
+	fresh.owner = o
 	if err := fresh.refresh(ctx, "", true); err != nil {
 		return 0, err
 	}
@@ -146,9 +163,8 @@ func (x *Index) Rebuild(ctx context.Context, path string, progress func(done, to
 		return 0, err
 	}
 	defer m.unlock()
-	if !m.loaded { // for the user's name
-		m.load()
-		m.loaded = true
+	if err := m.belongTo(o); err != nil {
+		return 0, err
 	}
 	if fresh.proof == (proof{}) {
 		m.becomeEmpty()

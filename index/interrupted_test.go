@@ -64,7 +64,7 @@ func TestInterruptedCount(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { x.Close() }()
-			if _, err := x.Open(ctx, dir, ""); !errors.Is(err, context.Canceled) {
+			if _, err := x.Open(ctx, dir, "", self); !errors.Is(err, context.Canceled) {
 				t.Fatalf("interrupted: error %v", err)
 			}
 			if n := c.n.Load(); n > interruptedAt+100 {
@@ -102,7 +102,7 @@ func childStop(args []string) {
 		select {}
 	}
 	x := must(New(Options{Measure: c.measure, State: args[1], CommitDelay: 10 * time.Millisecond}))
-	must(x.Open(context.Background(), args[0], ""))
+	must(x.Open(context.Background(), args[0], "", self))
 }
 
 // TestKilledCount is the same with the process killed.

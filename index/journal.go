@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A record of the journal says what a Commit removes: unique names, and whole
-// places where several files share one.
+// A record of the journal says whose messages a Commit removes, and which: unique
+// names, and whole places where several files share one.
 
 // journal notes a removal durably. end is called when all files are removed that
 // can be; what failed then is not tried again.
@@ -28,16 +28,22 @@ func (x *Index) journal(s *Mailbox, messages []int) (end func(), err error) {
 			whole = append(appendString(whole, p.name), byte(p.folder))
 		}
 	}
-	id, err := x.store.Begin(s.m.path, append(appendString(nil, string(unique)), whole...))
+	record := append(appendString(appendOwner(nil, s.owner), string(unique)), whole...)
+	id, err := x.store.Begin(s.m.path, record)
 	if err != nil {
 		return nil, err
 	}
-	path := s.m.path
+	path, owner := s.m.path, s.owner
 	return func() {
 		// The record may go only when the removals are as durable as it is,
 		// and nobody has to wait for that.
 		x.tasks.Go(func() {
-			if d, err := openDirs(path); err == nil && d != nil {
+			var d *dirs
+			err := x.as(owner, func() (err error) {
+				d, err = x.openDirs(path)
+				return err
+			})
+			if err == nil && d != nil {
 				d.sync()
 				d.close()
 			}
@@ -103,11 +109,20 @@ func (x *Index) finishRemovalsOf(path string) {
 var errAway = errors.New("the Maildir is not there: what remains to be removed is removed when it is back")
 
 func (x *Index) finishRemoval(path string, record []byte) (removed int, err error) {
-	unique, whole, err := decodeRemoval(record)
+	owner, unique, whole, err := decodeRemoval(record)
 	if err != nil {
 		return 0, err
 	}
-	d, err := openDirs(path)
+	err = x.as(owner, func() (err error) {
+		removed, err = x.removeRest(path, unique, whole)
+		return err
+	})
+	return removed, err
+}
+
+// removeRest removes what is left of a removal, in a section.
+func (x *Index) removeRest(path string, unique map[string]bool, whole []place) (removed int, err error) {
+	d, err := x.openDirs(path)
 	if err == nil && d == nil {
 		err = errAway
 	}
@@ -139,8 +154,9 @@ func (x *Index) finishRemoval(path string, record []byte) (removed int, err erro
 	return removed, errors.Join(err, failed)
 }
 
-func decodeRemoval(record []byte) (unique map[string]bool, whole []place, err error) {
+func decodeRemoval(record []byte) (owner *Owner, unique map[string]bool, whole []place, err error) {
 	r := decoder{b: record}
+	owner = r.owner()
 	names := decoder{b: []byte(r.string())}
 	unique = make(map[string]bool)
 	for len(names.b) > 0 {
@@ -149,13 +165,13 @@ func decodeRemoval(record []byte) (unique map[string]bool, whole []place, err er
 	for len(r.b) > 0 {
 		name := r.string()
 		if len(r.b) == 0 || r.b[0] >= byte(folders) || strings.Contains(name, "/") || name == "" || name[0] == '.' {
-			return nil, nil, errFormat
+			return nil, nil, nil, errFormat
 		}
 		whole = append(whole, place{name, folder(r.b[0])})
 		r.b = r.b[1:]
 	}
 	if r.bad || names.bad {
-		return nil, nil, errFormat
+		return nil, nil, nil, errFormat
 	}
-	return unique, whole, nil
+	return owner, unique, whole, nil
 }

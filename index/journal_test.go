@@ -24,7 +24,8 @@ func (r *recoveries) Recovered(maildir string, messages int, err error) {
 	r.all = append(r.all, fmt.Sprintf("%s %d %v", filepath.Base(maildir), messages, err))
 }
 
-// removal is a record of the journal: unique names, and names in folders.
+// removal is a record of the journal: of this process's files, unique names, and
+// names in folders.
 func removal(unique []string, whole ...place) []byte {
 	var names, rest []byte
 	for _, u := range unique {
@@ -33,7 +34,7 @@ func removal(unique []string, whole ...place) []byte {
 	for _, p := range whole {
 		rest = append(appendString(rest, p.name), byte(p.folder))
 	}
-	return append(appendString(nil, string(names)), rest...)
+	return append(appendString(appendOwner(nil, self.ordered()), string(names)), rest...)
 }
 
 // TestFinishRemovals starts with a journal that a crash has left.
@@ -55,10 +56,10 @@ func TestFinishRemovals(t *testing.T) {
 		{about: "both", record: removal([]string{"1.a"}, place{"2.b:2,S", folderCur}), left: []string{"3.c"}, told: "2 <nil>"},
 		{about: "nothing", record: removal(nil), left: []string{"1.a", "2.b", "3.c"}, told: "0 <nil>"},
 		{about: "empty record", record: []byte{}, left: []string{"1.a", "2.b", "3.c"}, told: "0 " + malformed},
-		{about: "cut short", record: removal([]string{"1.a", "2.b"})[:6], left: []string{"1.a", "2.b", "3.c"}, told: "0 " + malformed},
-		{about: "a name cut short", record: append(appendString(nil, "\x041.a"), 0), left: []string{"1.a", "2.b", "3.c"}, told: "0 " + malformed},
+		{about: "cut short", record: removal([]string{"1.a", "2.b"})[:len(removal(nil))+5], left: []string{"1.a", "2.b", "3.c"}, told: "0 " + malformed},
+		{about: "a name cut short", record: append(removal(nil)[:len(removal(nil))-1], "\x04\x041.a\x00"...), left: []string{"1.a", "2.b", "3.c"}, told: "0 " + malformed},
 		{about: "no such folder", record: removal(nil, place{"1.a", folders}), left: []string{"1.a", "2.b", "3.c"}, told: "0 " + malformed},
-		{about: "no folder", record: appendString(appendString(nil, ""), "1.a"), left: []string{"1.a", "2.b", "3.c"}, told: "0 " + malformed},
+		{about: "no folder", record: append(removal(nil), "\x031.a"...), left: []string{"1.a", "2.b", "3.c"}, told: "0 " + malformed},
 		{about: "out of the folder", record: removal(nil, place{"../new/1.a", folderCur}, place{"../../outside", folderNew}), left: []string{"1.a", "2.b", "3.c"}},
 		{about: "new is gone", record: removal([]string{"2.b"}, place{"1.a", folderNew}), left: []string{"3.c"}, told: "1 <nil>",
 			prepare: func(dir string) error { return os.RemoveAll(dir + "/new") }},
@@ -97,7 +98,7 @@ func TestFinishRemovals(t *testing.T) {
 				t.Errorf("told %q, want M %s", r.all, tt.told)
 			}
 			if tt.left != nil {
-				m, err := x.Open(t.Context(), dir, "")
+				m, err := x.Open(t.Context(), dir, "", self)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -163,7 +164,7 @@ func TestFinishImmutable(t *testing.T) {
 	}
 	defer immutable(path, false)
 	x := newIndex(t, Options{State: state})
-	m, err := x.Open(t.Context(), dir, "")
+	m, err := x.Open(t.Context(), dir, "", self)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func childRemove(args []string) {
 	first := must(strconv.Atoi(args[2]))
 	fmt.Println("ready")
 	for round := first; round < first+killRounds; round++ {
-		m := must(x.Open(context.Background(), args[0], "alice"))
+		m := must(x.Open(context.Background(), args[0], "alice", self))
 		var marked, seen []int
 		for i := range m.Len() {
 			switch id := m.Message(i).UIDL; {
@@ -229,7 +229,7 @@ func childCount(args []string) {
 	}))
 	fmt.Println("ready")
 	for {
-		m := must(x.Open(context.Background(), args[0], "alice"))
+		m := must(x.Open(context.Background(), args[0], "alice", self))
 		fmt.Println("open")
 		for range 30 {
 			i := rand.IntN(m.Len())
@@ -246,7 +246,7 @@ func childCount(args []string) {
 		}
 		must(0, m.Close())
 		if rand.IntN(3) == 0 {
-			must(x.Rebuild(context.Background(), args[0], func(int, int) {}))
+			must(x.Rebuild(context.Background(), args[0], self, func(int, int) {}))
 		}
 	}
 }

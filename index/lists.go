@@ -154,7 +154,11 @@ func (u *update) relisted(e *entry, l listed) *entry {
 // of their names. use says whether there is such a message.
 func (u *update) readLists(use func(key, listed) bool) (order, away, error) {
 	d, o := u.dirs, &u.m.x.o
-	found, err := openLists(d, o.Events.Skipped)
+	var found []openList
+	err := u.m.as(func() (err error) {
+		found, err = openLists(d, u.m.skip)
+		return err
+	})
 	if err != nil {
 		return 0, away{}, err
 	}
@@ -173,14 +177,14 @@ func (u *update) readLists(use func(key, listed) bool) (order, away, error) {
 			}
 		})
 		if err == errHeader {
-			o.Events.Skipped(path, "line 1: "+err.Error())
+			u.m.skip(path, "line 1: "+err.Error())
 			continue
 		}
 		if err != nil {
 			return 0, away{}, fmt.Errorf("read list %s: %w", path, err)
 		}
 		if lines.bad > 0 {
-			o.Events.Skipped(path, fmt.Sprintf("line %d: malformed, not used; %d such lines in all", lines.firstBad, lines.bad))
+			u.m.skip(path, fmt.Sprintf("line %d: malformed, not used; %d such lines in all", lines.firstBad, lines.bad))
 		}
 		return l.order, names, nil
 	}

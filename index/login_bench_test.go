@@ -1,6 +1,7 @@
 package index
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,7 +36,7 @@ func BenchmarkLogin(b *testing.B) {
 		state := b.TempDir()
 		o := Options{Measure: drain, State: state}
 		open := func(b *testing.B, x *Index, want int) {
-			m, err := x.Open(b.Context(), dir, "alice")
+			m, err := x.Open(b.Context(), dir, "alice", self)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -109,5 +110,63 @@ func BenchmarkLogin(b *testing.B) {
 				os.Remove(filepath.Join(dir, "new", numberedName(i-1)))
 			}
 		})
+	}
+}
+
+// BenchmarkAs has what it costs to act as the owner: in a login with nothing
+// changed, and in opening messages.
+func BenchmarkAs(b *testing.B) {
+	const n = 1000
+	for name, o := range map[string]Options{"process": {}, "owner": {As: actAs}} {
+		if o.As != nil && os.Getuid() != 0 {
+			continue
+		}
+		dir := filepath.Join(b.TempDir(), "M")
+		makeNumbered(b, dir, n)
+		owner := ProcessOwner()
+		if o.As != nil {
+			owner = alice
+			if err := os.Chmod(filepath.Dir(filepath.Dir(dir)), 0o711); err != nil {
+				b.Fatal(err)
+			}
+		}
+		then := time.Now().Add(-2 * writeTime) // else they are looked at again
+		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			return errors.Join(err, os.Chtimes(path, then, then), os.Chown(path, int(owner.UID), int(owner.GID)))
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		age(b, dir)
+		o.Measure, o.State = drain, b.TempDir()
+		x := newIndex(b, o)
+		open := func() *Mailbox {
+			m, err := x.Open(b.Context(), dir, "alice", owner)
+			if err != nil || m.Len() != n {
+				b.Fatal(m, err)
+			}
+			return m
+		}
+		open().Close()
+		b.Run("login/"+name, func(b *testing.B) {
+			for b.Loop() {
+				open().Close()
+			}
+		})
+		m := open()
+		for _, batch := range []int{1, 16} {
+			b.Run(fmt.Sprintf("open/%d/%s", batch, name), func(b *testing.B) {
+				files := make([]*File, batch)
+				for i := 0; b.Loop(); i += batch {
+					if got, err := m.OpenMessages(i%(n-batch), files); got != batch || err != nil {
+						b.Fatal(got, err)
+					}
+					for _, f := range files {
+						f.Close()
+					}
+				}
+			})
+		}
+		m.Close()
 	}
 }

@@ -3,7 +3,6 @@ package index
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -18,8 +17,9 @@ type mailbox struct {
 	// counting included: whoever put it there has what follows to itself. Lists
 	// are never changed in place, so that sessions need no lock for theirs.
 	busy     chan struct{}
-	loaded   bool // the store has been asked
-	stored   bool // the store has it
+	loaded   bool   // the store has been asked
+	stored   bool   // the store has it
+	owner    *Owner // nil: nobody has told
 	user     string
 	list     []*entry // in order of delivery
 	served   []*entry // in the order of sessions; the same as list where order is orderDelivery
@@ -47,10 +47,16 @@ type mailbox struct {
 	queued  bool // for the workers
 
 	refs     int       // sessions and others at work; guarded by Index.mu
+	sessions int       // guarded by Index.mu
+	claimed  *Owner    // by the latest session; guarded by Index.mu
 	lastUsed time.Time // when refs became 0; guarded by Index.mu
 
 	counting counting
+	news     []skipped // to be told at the end of a refresh, outside of any section
 }
+
+// skipped is something that is not served, or not used.
+type skipped struct{ path, reason string }
 
 // oddity is what has to be known of a message that shares its unique name with
 // other files.
@@ -98,138 +104,9 @@ func (m *mailbox) unlock() {
 	}
 }
 
-// refresh makes the list that of the Maildir as it is now. Whatever was complete
-// before the call is in it; for a login, also what was not complete when it was
-// looked at before. The caller holds the mailbox, by lock.
-func (m *mailbox) refresh(ctx context.Context, user string, login bool) error {
-	if !m.loaded {
-		m.load()
-		m.loaded = true
-	}
-	now := time.Now()
-	p, err := proofAt(m.path)
-	if err == nil && m.proven && p == m.proof && len(m.retry) == 0 && m.quiet() && (user == "" || user == m.user) {
-		return nil
-	}
-	if user != "" {
-		m.user = user
-	}
-	d, err := openDirs(m.path)
-	if err != nil || d == nil {
-		m.distrust()
-		if err == nil {
-			m.becomeEmpty()
-		}
-		return err
-	}
-	defer d.close()
-	if p, err = d.proof(); err != nil {
-		m.distrust()
-		return readError(m.path, err)
-	}
-	m.proven = false
-	u := &update{ctx: ctx, m: m, dirs: d, now: p, login: login}
-	if touched, ok := m.synced(ctx, &p); ok {
-		err = u.names(touched)
-	} else if p, err = m.watchAnew(d); err == nil {
-		u.now = p
-		err = u.everything()
-	}
-	u.install()
-	if err == nil && (p.lists != m.proof.lists || m.away.mayName(u.added)) {
-		err = u.relist()
-	}
-	if err != nil {
-		p.lists = m.proof.lists // they have not been applied
-	}
-	if err != nil || u.unsure {
-		m.distrust()
-	}
-	m.proof, m.proven = p, err == nil && !u.unsure && p.settled(now)
-	m.save(u)
-	return err
-}
-
-// quiet says that the watch has told nothing that nobody has dealt with.
-func (m *mailbox) quiet() bool {
-	m.events.Lock()
-	defer m.events.Unlock()
-	return len(m.touched) == 0 && !m.lost
-}
-
-// distrust makes the next refresh read everything.
-func (m *mailbox) distrust() {
-	m.proven, m.watched = false, [folders]stamp{}
-	m.events.Lock()
-	defer m.events.Unlock()
-	m.touched, m.flooded, m.lost = nil, false, false
-}
-
-// synced gives what was touched in the directories of the proof since the list
-// was last right, if the watch can prove that this is all.
-func (m *mailbox) synced(ctx context.Context, p *proof) (touched []place, ok bool) {
-	x := m.x
-	if x.watch == nil || m.epoch != x.epoch.Load() {
-		return nil, false
-	}
-	for f := range folders {
-		if p.dirs[f] == (stamp{}) || !p.dirs[f].is(m.watched[f]) {
-			return nil, false
-		}
-	}
-	if _, still := x.watchDirs(m.path); !still {
-		return nil, false
-	}
-	return m.told(ctx)
-}
-
-// told gives what was touched, to the knowledge of the watch, up to now; not ok
-// if it can't be all.
-func (m *mailbox) told(ctx context.Context) (touched []place, ok bool) {
-	x := m.x
-	if x.watch.Sync(ctx) != nil || m.epoch != x.epoch.Load() {
-		return nil, false
-	}
-	m.events.Lock()
-	defer m.events.Unlock()
-	if m.lost || m.flooded {
-		return nil, false
-	}
-	return m.take(), true
-}
-
-// take gives what the watch has told, each name once. It is called with events
-// held.
-func (m *mailbox) take() []place {
-	touched := m.touched
-	m.touched, m.flooded = nil, false
-	slices.SortFunc(touched, func(a, b place) int { return comparePlaces(&a, &b) })
-	return slices.Compact(touched)
-}
-
-// watchAnew makes sure that the directories are watched, before everything in
-// them is read, and takes their proof. What was told before is not needed then.
-func (m *mailbox) watchAnew(d *dirs) (proof, error) {
-	m.epoch = m.x.epoch.Load()
-	m.events.Lock()
-	m.lost = false
-	m.take()
-	m.events.Unlock()
-	m.watched = [folders]stamp{}
-	watching, _ := m.x.watchDirs(m.path)
-	p, err := d.proof()
-	if err != nil {
-		return p, readError(m.path, err)
-	}
-	if watching {
-		m.watched = p.dirs
-	}
-	return p, nil
-}
-
 // snapshot is a session's view of the mailbox. The caller holds it.
 func (m *mailbox) snapshot() *Mailbox {
-	return &Mailbox{m: m, list: m.served, renamed: m.renamed, odd: m.odd, octets: m.octets}
+	return &Mailbox{m: m, owner: m.owner, list: m.served, renamed: m.renamed, odd: m.odd, octets: m.octets}
 }
 
 // place is where an entry's file is, as far as is known.
@@ -277,7 +154,17 @@ func (m *mailbox) tell(p place, reason string) {
 		m.reported = make(map[place]struct{})
 	}
 	m.reported[p] = struct{}{}
-	m.x.o.Events.Skipped(m.path+"/"+folderNames[p.folder]+"/"+p.name, reason)
+	m.skip(m.path+"/"+folderNames[p.folder]+"/"+p.name, reason)
+}
+
+// skip has something told that is not served, or not used.
+func (m *mailbox) skip(path, reason string) { m.news = append(m.news, skipped{path, reason}) }
+
+func (m *mailbox) tellNews() {
+	for _, s := range m.news {
+		m.x.o.Events.Skipped(s.path, s.reason)
+	}
+	m.news = nil
 }
 
 // maxReported bounds the files that are told of, and remembered, for each mailbox:

@@ -58,7 +58,7 @@ func entryMemory(t testing.TB) (counted, loaded float64) {
 	measure := func() float64 {
 		x := newIndex(t, Options{State: state})
 		before := heap()
-		m, err := x.Open(t.Context(), dir, "")
+		m, err := x.Open(t.Context(), dir, "", self)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func TestInactiveMemory(t *testing.T) {
 		x := newIndex(t, Options{State: memory(t), Watch: mode})
 		before := heap()
 		for _, dir := range dirs {
-			m, err := x.Open(t.Context(), dir, "alice")
+			m, err := x.Open(t.Context(), dir, "alice", self)
 			if err != nil {
 				t.Fatal(err)
 			}

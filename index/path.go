@@ -6,9 +6,67 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
+
+// openBelow opens name in the directory at. It follows no symbolic link, and does
+// not leave the directory: name is a single component, so that O_NOFOLLOW alone
+// says the same where openat2(2) can't be had. openat2 gives EXDEV, too, when the
+// file was found and is in another directory by the end of the call, as when a
+// program moves it from new to cur: it is gone then.
+func openBelow(at int, name string, flags int) (fd int, err error) {
+	flags |= unix.O_NOFOLLOW | unix.O_CLOEXEC
+	err = retry(func() (err error) {
+		if haveOpenat2() {
+			how := &unix.OpenHow{Flags: uint64(flags | unix.O_LARGEFILE), Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
+			fd, err = unix.Openat2(at, name, how)
+		} else {
+			fd, err = unix.Openat(at, name, flags, 0)
+		}
+		return err
+	})
+	if err == unix.EXDEV {
+		err = unix.ENOENT
+	}
+	return fd, err
+}
+
+// haveOpenat2 says whether the kernel has openat2 (Linux 5.6), and no filter of
+// system calls refuses it, as systemd's RestrictSUIDSGID= does.
+var haveOpenat2 = sync.OnceValue(func() bool {
+	fd, err := unix.Openat2(unix.AT_FDCWD, "/", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
+})
+
+// openAsOwner opens the directory at an absolute path with the rights of the
+// thread, which are the mail owner's: whatever links he can follow lead to
+// nothing that he may not read. What is not there behind a link is an error,
+// as in openPath.
+func openAsOwner(path string) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != unix.ENOENT {
+		return fd, err
+	}
+	for i := range len(path) + 1 {
+		if i == 0 || i < len(path) && path[i] != '/' {
+			continue
+		}
+		var st unix.Stat_t
+		if statAt(unix.AT_FDCWD, path[:i], &st) != nil {
+			break
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			return -1, errDangling
+		}
+	}
+	return -1, unix.ENOENT
+}
 
 // maxLinks bounds the symbolic links of a path, as the kernel's own limit does.
 const maxLinks = 40
@@ -76,6 +134,9 @@ func walk(path string) (int, error) {
 	}
 	return unix.Openat(at, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
+
+// ErrFile says that there is a file where a Maildir should be.
+var ErrFile = errors.New("it is a file, perhaps an mbox, where a Maildir is needed; convert it")
 
 // errDangling says that a symbolic link leads nowhere.
 var errDangling = errors.New("the symbolic link leads nowhere; is a file system not mounted?")

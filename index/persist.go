@@ -10,7 +10,7 @@ import (
 
 // What the store has of a mailbox:
 //
-//	header  version, options that UIDLs depend on, user, proof, sums
+//	header  version, options that UIDLs depend on, owner, user, proof, sums
 //	entry   key: seconds and microseconds as four bytes each, unique name
 //	        value: bytes, octets beyond them, place, source, rank, UIDL
 //
@@ -18,7 +18,7 @@ import (
 // Messages that share a unique name are not stored: they are counted again.
 
 // headerVersion changes with the format and with what counting means.
-const headerVersion = 1
+const headerVersion = 2
 
 // errFormat says that the store has something that was not written here.
 var errFormat = errors.New("the index store holds a malformed record")
@@ -26,6 +26,7 @@ var errFormat = errors.New("the index store holds a malformed record")
 // header is what the store keeps of a mailbox beside its entries.
 type header struct {
 	options  []byte // those that UIDLs depend on
+	owner    *Owner
 	user     string
 	proof    proof
 	proven   bool
@@ -50,6 +51,7 @@ func (o *Options) fingerprint() []byte {
 func (h *header) encode() []byte {
 	b := []byte{headerVersion}
 	b = appendString(b, string(h.options))
+	b = appendOwner(b, h.owner)
 	b = appendString(b, h.user)
 	for _, s := range append(h.proof.dirs[:], h.proof.lists[:]...) {
 		for _, n := range []uint64{s.dev, s.ino, uint64(s.size), uint64(s.mtime), uint64(s.ctime)} {
@@ -71,7 +73,7 @@ func decodeHeader(b []byte) (*header, error) {
 		return nil, errFormat
 	}
 	r := decoder{b: b[1:]}
-	h := &header{options: []byte(r.string()), user: r.string()}
+	h := &header{options: []byte(r.string()), owner: r.owner(), user: r.string()}
 	stamp := func() stamp {
 		return stamp{r.number(), r.number(), int64(r.number()), int64(r.number()), int64(r.number())}
 	}
@@ -192,7 +194,7 @@ func (m *mailbox) load() {
 		slices.SortFunc(list, compareEntries)
 	}
 	m.setList(list)
-	m.user, m.stored = h.user, true
+	m.owner, m.user, m.stored = h.owner, h.user, true
 	m.proof, m.order = h.proof, h.order
 	m.proven = h.proven && h.messages == len(list)
 	m.away.unknown = h.proof.lists != [lists]stamp{}
@@ -208,7 +210,7 @@ func (m *mailbox) load() {
 // header is what the store keeps of the mailbox as it is now.
 func (m *mailbox) header() []byte {
 	h := header{
-		options: m.x.o.fingerprint(), user: m.user, proof: m.proof, order: m.order,
+		options: m.x.o.fingerprint(), owner: m.owner, user: m.user, proof: m.proof, order: m.order,
 		proven:   m.proven && len(m.odd) == 0,
 		messages: len(m.list), octets: m.octets,
 	}

@@ -34,7 +34,7 @@ func newIndex(t testing.TB, o Options) *Index {
 // listing is everything that a login sees, a line for each message.
 func listing(t testing.TB, x *Index, dir string) []string {
 	t.Helper()
-	m, err := x.Open(t.Context(), dir, "alice")
+	m, err := x.Open(t.Context(), dir, "alice", self)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func (w *writer) writeList() {
 }
 
 func (w *writer) removeSome(x *Index) {
-	m, err := x.Open(w.Context(), w.dir, "")
+	m, err := x.Open(w.Context(), w.dir, "", self)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestDeliveryIsVisible(t *testing.T) {
 	for range 200 {
 		var before []string
 		delivered.Range(func(name, _ any) bool { before = append(before, name.(string)); return true })
-		m, err := x.Open(t.Context(), dir, "")
+		m, err := x.Open(t.Context(), dir, "", self)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,7 +48,7 @@ func TestRepair(t *testing.T) {
 			}
 			switch how {
 			case "open":
-				m, err := x.Open(t.Context(), dir, "")
+				m, err := x.Open(t.Context(), dir, "", self)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -60,15 +60,15 @@ func TestRepair(t *testing.T) {
 				}
 				m.Close()
 			case "verify":
-				all, err := x.Verify(t.Context(), dir, func(int, int) {})
+				all, err := x.Verify(t.Context(), dir, self, func(int, int) {})
 				if want := []Difference{{"1.a", "4 bytes and 5 octets in the index, 12 and 14 in the Maildir"}}; err != nil || !slices.Equal(all, want) {
 					t.Errorf("differences %q, %v, want %q", all, err, want)
 				}
-				if all, err = x.Verify(t.Context(), dir, func(int, int) {}); len(all) > 0 || err != nil {
+				if all, err = x.Verify(t.Context(), dir, self, func(int, int) {}); len(all) > 0 || err != nil {
 					t.Errorf("verified again: %q, %v", all, err)
 				}
 			case "rebuild":
-				if n, err := x.Rebuild(t.Context(), dir, func(int, int) {}); n != 2 || err != nil {
+				if n, err := x.Rebuild(t.Context(), dir, self, func(int, int) {}); n != 2 || err != nil {
 					t.Errorf("rebuilt %d messages, %v", n, err)
 				}
 			}

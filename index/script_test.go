@@ -101,7 +101,7 @@ func runScriptsAsUser(t *testing.T) {
 var words = regexp.MustCompile(`"[^"]*"|\S+`)
 
 func runScript(t *testing.T, text string, watch Watch) {
-	s := &script{T: t, root: t.TempDir(), o: Options{State: t.TempDir(), Watch: watch, CommitDelay: time.Millisecond}}
+	s := &script{T: t, root: home(t, self), o: Options{As: as(), State: t.TempDir(), Watch: watch, CommitDelay: time.Millisecond}}
 	s.o.Events = told{skipped: func(path, reason string) { s.skipped <- filepath.Base(path) + ": " + reason }}
 	s.o.Measure = s.measured.measure
 	s.skipped = make(chan string, 1000)
@@ -165,7 +165,7 @@ func (s *script) run(args []string) {
 		"stop":    func([]string) { s.check(s.x.Close()); s.x = nil },
 		"forget":  func([]string) { s.check(errors.Join(os.RemoveAll(s.o.State), os.Mkdir(s.o.State, 0o700))) },
 		"sweep":   func([]string) { s.check(s.x.store.Flush()); s.x.sweep(time.Now().Add(time.Hour)) },
-		"settle":  func([]string) { age(s, s.path("M")) },
+		"settle":  func([]string) { s.check(acting(self, func() error { age(s, s.path("M")); return nil })) },
 		"sync":    func([]string) { s.sync() },
 		"login":   s.login,
 		"fails":   s.fails,
@@ -179,7 +179,7 @@ func (s *script) run(args []string) {
 		do(args)
 		return
 	}
-	s.check(s.do(verb, args))
+	s.check(acting(self, func() error { return s.do(verb, args) }))
 }
 
 func (s *script) option(name, value string) {
@@ -224,7 +224,7 @@ func (s *script) sync() {
 
 func (s *script) login(want []string) {
 	s.Helper()
-	m, err := s.x.Open(s.Context(), s.path("M"), "alice")
+	m, err := s.x.Open(s.Context(), s.path("M"), "alice", self)
 	s.check(err)
 	defer m.Close()
 	got := []string{}
@@ -247,7 +247,7 @@ func (s *script) login(want []string) {
 
 func (s *script) fails(text []string) {
 	s.Helper()
-	m, err := s.x.Open(s.Context(), s.path("M"), "alice")
+	m, err := s.x.Open(s.Context(), s.path("M"), "alice", self)
 	if err == nil {
 		m.Close()
 		s.fatal("a login sees %d messages and should fail", m.Len())
@@ -298,7 +298,7 @@ func (s *script) told(want []string) {
 
 func (s *script) commit(remove, seen []string) {
 	s.Helper()
-	m, err := s.x.Open(s.Context(), s.path("M"), "alice")
+	m, err := s.x.Open(s.Context(), s.path("M"), "alice", self)
 	s.check(err)
 	defer m.Close()
 	numbers := func(ids []string) (all []int) {

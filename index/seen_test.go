@@ -56,7 +56,7 @@ func TestMarkSeen(t *testing.T) {
 	} {
 		dir := maildirWith(t, map[string]string{tt.from: "1", "cur/2.b:2,": "2"})
 		x := newIndex(t, Options{MarkSeen: !tt.off})
-		m, err := x.Open(t.Context(), dir, "")
+		m, err := x.Open(t.Context(), dir, "", self)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestMarkSeenGone(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "cur")); err != nil {
 		t.Fatal(err)
 	}
-	m, err := x.Open(t.Context(), dir, "")
+	m, err := x.Open(t.Context(), dir, "", self)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ type Message struct {
 // 0. It is used by one goroutine at a time.
 type Mailbox struct {
 	m       *mailbox
+	owner   *Owner
 	list    []*entry
 	renamed map[*entry]string
 	odd     map[*entry]oddity
@@ -57,19 +58,22 @@ func (s *Mailbox) MessageOctets(i int) int64 { return s.list[i].octets() }
 
 // Close gives up what the session holds. Open messages stay open.
 func (s *Mailbox) Close() error {
-	s.m.x.release(s.m)
+	s.m.x.leave(s.m)
 	if s.dirs == nil {
 		return nil
 	}
 	return s.dirs.close()
 }
 
-// open opens the directories. A Maildir that is gone has no messages.
+// as runs f in a section.
+func (s *Mailbox) as(f func() error) error { return s.m.x.as(s.owner, f) }
+
+// open opens the directories, in a section. A Maildir that is gone has no messages.
 func (s *Mailbox) open() error {
 	if s.dirs != nil {
 		return nil
 	}
-	d, err := openDirs(s.m.path)
+	d, err := s.m.x.openDirs(s.m.path)
 	if err == nil && d == nil {
 		err = ErrGone
 	}
@@ -80,6 +84,40 @@ func (s *Mailbox) open() error {
 // OpenMessage opens message i, wherever other programs have moved it. The error
 // wraps [ErrGone] when they have removed it.
 func (s *Mailbox) OpenMessage(i int) (*File, error) {
+	var one [1]*File
+	_, err := s.OpenMessages(i, one[:])
+	return one[0], err
+}
+
+// OpenMessages opens messages from first on, as many as files has room for and as
+// there are, which costs less than one by one: clients fetch in order. It gives
+// how many it has opened before one could not be, and an error only when that was
+// the first.
+func (s *Mailbox) OpenMessages(first int, files []*File) (n int, err error) {
+	files = files[:min(len(files), len(s.list)-first)]
+	err = s.as(func() error {
+		for ; n < len(files); n++ {
+			f, err := s.openMessage(first + n)
+			if err != nil {
+				return err
+			}
+			files[n] = f
+		}
+		return nil
+	})
+	for i, f := range files[:n] {
+		if e := s.list[first+i]; f.size != e.bytes {
+			s.m.x.repair(s.m, e, f.size)
+		}
+	}
+	if n > 0 {
+		err = nil
+	}
+	return n, err
+}
+
+// openMessage opens one, in a section.
+func (s *Mailbox) openMessage(i int) (*File, error) {
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open message %d: %w", i, err)
 	}
@@ -97,9 +135,6 @@ func (s *Mailbox) OpenMessage(i int) (*File, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open message %s: %w", s.path(e), err)
-	}
-	if f.size != e.bytes {
-		s.m.x.repair(s.m, e, f.size)
 	}
 	return f, nil
 }

@@ -43,7 +43,7 @@ func (c *crowd) session() {
 	var before, gone []string
 	c.there.Range(func(name, _ any) bool { before = append(before, name.(string)); return true })
 	c.removed.Range(func(name, _ any) bool { gone = append(gone, name.(string)); return true })
-	m, err := c.x.Open(c.Context(), c.dir, "alice")
+	m, err := c.x.Open(c.Context(), c.dir, "alice", self)
 	if err != nil {
 		c.Error(err)
 		return
@@ -125,12 +125,12 @@ func (c *crowd) rename() {
 func (c *crowd) operator() {
 	progress := func(int, int) {}
 	if rand.IntN(2) == 0 {
-		if _, err := c.x.Rebuild(c.Context(), c.dir, progress); err != nil {
+		if _, err := c.x.Rebuild(c.Context(), c.dir, self, progress); err != nil {
 			c.Error(err)
 		}
 		return
 	}
-	differences, err := c.x.Verify(c.Context(), c.dir, progress)
+	differences, err := c.x.Verify(c.Context(), c.dir, self, progress)
 	if err != nil && !errors.Is(err, ErrChanging) {
 		c.Error(err)
 	}
@@ -221,7 +221,7 @@ func TestCountHoldsUpNobody(t *testing.T) {
 	}
 	counted := make(chan error, 1)
 	go func() {
-		m, err := x.Open(context.Background(), big, "")
+		m, err := x.Open(context.Background(), big, "", self)
 		if err == nil && m.Len() != messages {
 			err = fmt.Errorf("%d messages", m.Len())
 		}

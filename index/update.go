@@ -37,12 +37,18 @@ func (u *update) names(touched []place) error {
 	var count []place
 	gone := make(map[string]key)
 	for round := 0; len(touched) > 0; round++ {
-		err := groups(u.withKnown(touched), func(g []candidate) error {
-			delete(gone, g[0].unique)
-			for _, c := range u.resolve(g, same(u.m.list, g[0].key), gone) {
-				count = append(count, c.place)
+		err := u.m.as(func() error {
+			err := groups(u.withKnown(touched), func(g []candidate) error {
+				delete(gone, g[0].unique)
+				for _, c := range u.resolve(g, same(u.m.list, g[0].key), gone) {
+					count = append(count, c.place)
+				}
+				return nil
+			})
+			if len(gone) > 0 {
+				u.dirs.waitForRenames()
 			}
-			return nil
+			return err
 		})
 		if err != nil {
 			return err
@@ -55,7 +61,6 @@ func (u *update) names(touched []place) error {
 			break
 		}
 		var ok bool
-		u.dirs.waitForRenames()
 		if touched, ok = u.m.told(u.ctx); !ok {
 			u.removed = nil // nothing else has been done yet
 			return u.everything()
@@ -96,13 +101,26 @@ func (u *update) withKnown(names []place) []candidate {
 
 // everything deals with all names that there are.
 func (u *update) everything() error {
+	var count []candidate
+	err := u.m.as(func() (err error) {
+		count, err = u.readAll()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return u.count(count)
+}
+
+// readAll reads all names and gives what has to be counted.
+func (u *update) readAll() (count []candidate, err error) {
 	var names []place
-	err := u.dirs.read(u.ctx, func(p place) bool {
+	err = u.dirs.read(u.ctx, func(p place) bool {
 		names = append(names, p)
 		return true
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	again := make(map[string]bool)
 	for _, p := range u.lookedAtAgain() {
@@ -116,7 +134,6 @@ func (u *update) everything() error {
 	}
 	rest := u.m.list
 	lost := make(map[string]key)
-	var count []candidate
 	err = groups(arrange(names), func(g []candidate) error {
 		known := u.skipTo(&rest, &g[0].key)
 		if len(g) == 1 && len(known) == 1 && !known[0].odd() && !again[g[0].unique] && !replaced {
@@ -131,11 +148,11 @@ func (u *update) everything() error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	u.remove(rest...)
 	u.lost = lost
-	return u.count(count)
+	return count, nil
 }
 
 // skipTo removes the entries before a key from what is left of the list: their

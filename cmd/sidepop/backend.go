@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"time"
 
 	"sidepop/auth"
@@ -112,10 +111,10 @@ func (b *backend) login(ctx context.Context, account *auth.Account, err error) (
 	if err != nil {
 		return nil, err
 	}
-	mailbox, err := b.index.Open(ctx, path, account.Name)
+	mailbox, err := b.index.Open(ctx, path, account.Name, index.ProcessOwner())
 	if err != nil {
 		end()
-		return nil, openError(path, err)
+		return nil, openError(err)
 	}
 	return &maildrop{mailbox: mailbox, user: account.Name, end: end}, nil
 }
@@ -135,8 +134,8 @@ func authError(err error) error {
 
 // openError is the one place where an error of [index.Index.Open] becomes one of the
 // protocol.
-func openError(path string, err error) error {
-	if fi, statErr := os.Stat(path); statErr == nil && fi.Mode().IsRegular() {
+func openError(err error) error {
+	if errors.Is(err, index.ErrFile) || errors.Is(err, index.ErrOwner) {
 		return &refusal{pop3.ErrPermanent, err}
 	}
 	return &refusal{pop3.ErrTemporary, err}

@@ -168,7 +168,7 @@ func knowMailboxes(c *config.Config, x *index.Index) {
 	silent := func(error) {} // the first login tells what is wrong with the file
 	_ = auth.NewPasswd(c.Auth.PasswdFile, silent).Accounts(func(a *auth.Account) {
 		if path, err := p.of(a); err == nil {
-			x.Know(path)
+			x.Know(path, index.ProcessOwner())
 		}
 	})
 }

@@ -33,7 +33,7 @@ var (
 )
 
 // format is the version of all this. Another one is set aside.
-const format = "sidepop index 1"
+const format = "sidepop index 2"
 
 const (
 	// fill is how full pages are left: keys mostly come in order, since names
