@@ -70,8 +70,11 @@ func (x *Index) claim(path, user string, owner *Owner) (*mailbox, error) {
 		is := m.claimed.UID
 		x.mu.Unlock()
 		x.release(m)
-		return nil, fmt.Errorf("open Maildir %s: %w: it is served as user id %d, and account %q has user id %d",
-			path, ErrOwner, is, user, owner.UID)
+		who := "the caller"
+		if user != "" {
+			who = fmt.Sprintf("account %q", user)
+		}
+		return nil, fmt.Errorf("open Maildir %s: %w: it is served as user id %d, and %s has user id %d", path, ErrOwner, is, who, owner.UID)
 	}
 	m.sessions++
 	m.claimed = owner

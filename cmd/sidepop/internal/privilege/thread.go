@@ -21,11 +21,14 @@ func init() { runtime.LockOSThread() }
 // that f does with files it has to do in its own goroutine. Until f returns, a
 // thread is bound to it: it should not wait for others.
 //
-// It is not reentrant: within f it fails, as it does for uid 0. It must not be
-// called by the main goroutine. The process needs CAP_SETUID and CAP_SETGID; it
-// should have no other capability, since those that override file permissions
-// are active again on all other threads. Its own ids must not change any more
-// after the first call.
+// It is not reentrant: within f it fails, as it does for uid 0. The process needs
+// CAP_SETUID and CAP_SETGID, and should have no other capability. Its own ids and
+// groups must not change any more after the first call.
+//
+// The kernel takes each change of identity as a reason to allow no core dumps of
+// the process any more, and to forget the thread's signal at its parent's death
+// (prctl(2), PR_SET_DUMPABLE, PR_SET_PDEATHSIG). That signal is the main thread's,
+// so the main goroutine should leave the work to others.
 //
 // If the thread's identity can't be restored, As panics, and the goroutine stays
 // bound to the thread, which ends with it: nobody should recover and go on.
