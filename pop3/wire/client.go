@@ -1,0 +1,199 @@
+package wire
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+
+	"sidepop/pop3"
+)
+
+// Client is the front's side: a [pop3.Backend] whose accounts, mail and TLS
+// keys are a keeper's. A keeper that is not there, or goes away, makes what is
+// asked of it fail with [pop3.ErrTemporary]. The fields are not changed once it
+// is used.
+type Client struct {
+	Path string // of the keeper's socket
+
+	// Counts is asked when the keeper wants to know; nil: all are 0.
+	Counts func() Counts
+
+	// Pushed is called, in the goroutine of Run, with the settings of each
+	// [State], when its offers and certificates are in force. May be nil.
+	Pushed func(settings []byte)
+
+	// Keeper is told, in the same goroutine, that the control connection
+	// stands, with nil, and once why it does not. May be nil.
+	Keeper func(err error)
+
+	// Ahead is how many descriptors may wait, in all sessions together, for
+	// clients that fetch in order; 0: [DefaultAhead].
+	Ahead int
+
+	ahead   atomic.Int64 // descriptors that wait
+	pushed  atomic.Pointer[pushed]
+	control atomic.Pointer[frontControl] // nil: no keeper
+}
+
+// Counts is what a front has counted since it began.
+type Counts struct {
+	Open             uint64 // connections at the moment
+	LoggedIn         uint64 // those of them with a login
+	Accepted         uint64 // connections
+	Refused          uint64 // connections turned away because of a limit
+	HandshakesFailed uint64 // of TLS
+}
+
+// Offer implements [pop3.Backend]. It does not ask the keeper, but repeats what
+// it said last. To someone who comes before it said anything passwords are
+// offered, so that the login can be answered with the reason.
+func (c *Client) Offer(p pop3.Peer) pop3.Offer {
+	switch s := c.pushed.Load(); {
+	case s == nil:
+		return pop3.Offer{Password: p.Secure}
+	case p.Secure:
+		return s.secure
+	default:
+		return s.plain
+	}
+}
+
+// Password implements [pop3.Backend].
+func (c *Client) Password(ctx context.Context, p pop3.Peer, user, password string) (pop3.Maildrop, error) {
+	if len(user) > maxName || len(password) > maxSecret {
+		return nil, errTooLong
+	}
+	b := newBuffer()
+	q := appendBytes(b.begin(verbPassword), user)
+	q = appendBytes(q, password)
+	return c.login(ctx, b, appendLogin(q, ctx, p))
+}
+
+// APOP implements [pop3.Backend].
+func (c *Client) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest string) (pop3.Maildrop, error) {
+	if len(user) > maxName || len(timestamp) > maxStamp || len(digest) > maxDigest {
+		return nil, errTooLong
+	}
+	b := newBuffer()
+	q := appendBytes(b.begin(verbAPOP), user)
+	q = appendBytes(q, timestamp)
+	q = appendBytes(q, digest)
+	return c.login(ctx, b, appendLogin(q, ctx, p))
+}
+
+// login opens a session's connection with the packet q, which is in b.
+func (c *Client) login(ctx context.Context, b *buffer, q []byte) (pop3.Maildrop, error) {
+	l, err := c.dial()
+	if err != nil {
+		b.free()
+		return nil, err
+	}
+	challenge, m, err := c.logIn(ctx, l, b, q)
+	if challenge != nil {
+		return nil, l.broke("login", errTurn)
+	}
+	return m, err
+}
+
+// logIn is one request of a login and its answer: a challenge, not nil, a
+// maildrop or an error, after which the link is closed.
+func (c *Client) logIn(ctx context.Context, l *link, b *buffer, q []byte) (challenge []byte, m pop3.Maildrop, err error) {
+	in, err := l.ask(ctx, MaxLogin, b, q, false)
+	if err != nil {
+		return nil, nil, l.broke("login", err)
+	}
+	defer in.free()
+	v, d, err := decode(in.packet)
+	if err != nil {
+		return nil, nil, l.broke("login", err)
+	}
+	var drop *maildrop
+	var refusal error
+	switch v {
+	case verbLoggedIn:
+		drop = &maildrop{link: l, client: c, user: d.string(maxName), messages: d.int(maxMessages), octets: int64(d.uint(maxOctets))}
+	case verbChallenge:
+		challenge = append([]byte{}, d.bytes(maxResponse)...)
+	case verbRefused:
+		refusal = d.error()
+	default:
+		d.fail(errTurn)
+	}
+	switch err := d.end(); {
+	case err != nil:
+		return nil, nil, l.broke("login", err)
+	case refusal != nil:
+		_ = l.Close()
+		return nil, nil, refusal
+	case drop != nil:
+		return nil, drop, nil
+	}
+	return challenge, nil, nil
+}
+
+// SASL implements [pop3.Backend]. The keeper hears of the exchange with the
+// first step.
+func (c *Client) SASL(_ context.Context, p pop3.Peer, mechanism string) (pop3.Exchange, error) {
+	if len(mechanism) > maxMechanism {
+		return nil, errTooLong
+	}
+	return &exchange{client: c, peer: p, mechanism: mechanism}, nil
+}
+
+// exchange is a SASL authentication that the keeper does. It implements
+// [pop3.Exchange].
+type exchange struct {
+	client    *Client
+	peer      pop3.Peer
+	mechanism string
+	link      *link // nil before the first step, and when it is a maildrop's
+	begun     bool
+	user      string
+}
+
+// Step implements [pop3.Exchange].
+func (x *exchange) Step(ctx context.Context, response []byte) (challenge []byte, m pop3.Maildrop, err error) {
+	if len(response) > maxResponse {
+		return nil, nil, errTooLong
+	}
+	b := newBuffer()
+	var q []byte
+	switch {
+	case !x.begun:
+		q = appendBytes(b.begin(verbSASL), x.mechanism)
+		q = appendBool(q, response != nil)
+		if response != nil {
+			q = appendBytes(q, response)
+		}
+		q = appendLogin(q, ctx, x.peer)
+		x.begun = true
+		if x.link, err = x.client.dial(); err != nil {
+			b.free()
+			return nil, nil, err
+		}
+	case x.link == nil:
+		b.free()
+		return nil, nil, unreachable("SASL", net.ErrClosed)
+	default:
+		q = appendBytes(b.begin(verbResponse), response)
+	}
+	challenge, m, err = x.client.logIn(ctx, x.link, b, q)
+	if err != nil || m != nil {
+		x.link = nil
+	}
+	if m != nil {
+		x.user = m.User()
+	}
+	return challenge, m, err
+}
+
+// User implements [pop3.Exchange]. Only the keeper knows it before the end.
+func (x *exchange) User() string { return x.user }
+
+// Close implements [pop3.Exchange].
+func (x *exchange) Close() error {
+	if x.link == nil {
+		return nil
+	}
+	return x.link.Close()
+}

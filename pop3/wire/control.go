@@ -1,0 +1,185 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// control is the keeper's end of a front's control connection.
+type control struct {
+	*session
+	helpers sync.WaitGroup // all goroutines beside the one that receives
+	sending sync.Mutex     // one packet at a time
+	changed chan struct{}  // there is a state to be pushed
+	gone    chan struct{}  // the connection has ended
+
+	mu    sync.Mutex
+	asked uint64 // requests for counts so far
+	asks  map[uint64]chan Counts
+}
+
+// ErrNoFront is what [Server.Counts] returns where no front is connected.
+var ErrNoFront = errors.New("wire: no front is connected")
+
+// control serves a control connection to its end.
+func (x *session) control(d *decoder) error {
+	if err := x.taken(d); err != nil {
+		return err
+	}
+	if err := x.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	s := x.server
+	f := &control{
+		session: x,
+		changed: make(chan struct{}, 1),
+		gone:    make(chan struct{}),
+		asks:    make(map[uint64]chan Counts),
+	}
+	s.mu.Lock()
+	s.fronts = append(s.fronts, f)
+	s.mu.Unlock()
+	defer f.leave()
+	f.helpers.Go(f.push)
+	f.wake()
+	for {
+		if err := f.take(); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *control) leave() {
+	s := f.server
+	s.mu.Lock()
+	s.fronts = slices.DeleteFunc(s.fronts, func(other *control) bool { return other == f })
+	s.mu.Unlock()
+	close(f.gone)
+	_ = f.Close()
+	f.helpers.Wait()
+}
+
+// wake has the state pushed soon.
+func (f *control) wake() {
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
+// push sends states until the connection has ended. A front that does not read
+// them loses it.
+func (f *control) push() {
+	for {
+		select {
+		case <-f.changed:
+		case <-f.gone:
+			return
+		}
+		state := f.server.state.Load()
+		if state == nil {
+			continue
+		}
+		for _, p := range state.packets {
+			if f.tell(p) != nil {
+				return
+			}
+		}
+	}
+}
+
+// tell sends a packet, from whatever goroutine.
+func (f *control) tell(p []byte) error {
+	f.sending.Lock()
+	defer f.sending.Unlock()
+	err := f.send(p, nil)
+	if err != nil {
+		_ = f.Close()
+	}
+	return err
+}
+
+// take does what the next packet asks for.
+func (f *control) take() error {
+	in, err := f.receive(false)
+	if err != nil {
+		return err
+	}
+	defer in.free()
+	v, d, err := decode(in.packet)
+	if err != nil {
+		return err
+	}
+	switch v {
+	case verbSign:
+		return f.takeSign(d)
+	case verbCounts:
+		return f.takeCounts(d)
+	}
+	return fmt.Errorf("%w: %d", errTurn, v)
+}
+
+// Counts asks the front that connected last.
+func (s *Server) Counts(ctx context.Context) (Counts, error) {
+	s.mu.Lock()
+	var f *control
+	if n := len(s.fronts); n > 0 {
+		f = s.fronts[n-1]
+	}
+	s.mu.Unlock()
+	if f == nil {
+		return Counts{}, ErrNoFront
+	}
+	answer := make(chan Counts, 1)
+	f.mu.Lock()
+	f.asked++
+	request := f.asked
+	f.asks[request] = answer
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.asks, request)
+	}()
+	b := newBuffer()
+	defer b.free()
+	if err := f.tell(appendUint(b.begin(verbAskCounts), request)); err != nil {
+		return Counts{}, fmt.Errorf("wire: counts: %w", err)
+	}
+	select {
+	case counts := <-answer:
+		return counts, nil
+	case <-f.gone:
+		return Counts{}, ErrNoFront
+	case <-ctx.Done():
+		return Counts{}, fmt.Errorf("wire: counts: %w", ctx.Err())
+	}
+}
+
+// takeCounts takes an answer, which nobody may wait for any longer.
+func (f *control) takeCounts(d *decoder) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	request := d.uint(f.asked)
+	var counts Counts
+	for _, n := range counts.fields() {
+		*n = d.uint(1<<64 - 1)
+	}
+	if err := d.end(); err != nil {
+		return err
+	}
+	if answer := f.asks[request]; answer != nil {
+		answer <- counts
+		delete(f.asks, request)
+	}
+	return nil
+}
+
+// fields are the fields in the order in which they cross.
+func (c *Counts) fields() []*uint64 {
+	return []*uint64{&c.Open, &c.LoggedIn, &c.Accepted, &c.Refused, &c.HandshakesFailed}
+}

@@ -1,0 +1,31 @@
+// Package wire carries [pop3.Backend] and [pop3.Maildrop] from one process to
+// another, over a unix socket: from the keeper, which decides who may read
+// what, to the front, which speaks with POP3 clients. [Server] is the keeper's
+// side and [Client] the front's. The keeper does not trust the front; the front
+// trusts the keeper, and outlives it.
+//
+// What holds throughout:
+//
+//   - A session has one connection of its own, opened with its login. The
+//     login binds it to one maildrop; what is asked afterwards names message
+//     numbers, never a user, never a path. A refused login ends it, and the next
+//     attempt of the same session opens another one.
+//   - One packet is one frame: version, verb, and what the verb takes, with
+//     nothing left over. Numbers and lengths have bounds, and only their
+//     shortest form is taken. A packet that is cut short, too long, or comes
+//     when it is not its verb's turn ends the connection that it came on.
+//   - One request is under way on a session's connection, and its answer is one
+//     packet. Nothing is read ahead, and whoever stops early leaves nothing
+//     behind.
+//   - The messages themselves don't cross: the front gets descriptors, which the
+//     keeper has made sure are regular files open for reading only. Where a
+//     descriptor is not expected the kernel closes it, and the connection ends.
+//   - A connection that waits holds no buffer, on either side, and on the
+//     front's no goroutine beside the session's.
+//   - Why something failed is told to the keeper's [Events]. The front learns what
+//     its client may know, and nothing else.
+//
+// A front has one more connection, the control connection, on which the keeper
+// pushes offers, certificates and settings, and signs TLS handshakes with keys
+// that it does not give away.
+package wire

@@ -1,0 +1,69 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+
+	"sidepop/pop3"
+)
+
+// told is an error of the keeper's side as the front learns of it.
+type told struct{ public *pop3.Error }
+
+func (t *told) Error() string { return "refused by the keeper: " + t.public.Error() }
+func (t *told) Unwrap() error { return t.public }
+
+// Told says whether err came from the keeper, which has logged the reason: the
+// front knows no more than what its client was answered.
+func Told(err error) bool {
+	var t *told
+	return errors.As(err, &t)
+}
+
+// wellKnown are the errors that programs compare with.
+var wellKnown = []*pop3.Error{
+	pop3.ErrCredentials, pop3.ErrInUse, pop3.ErrLoginDelay, pop3.ErrTemporary, pop3.ErrPermanent, pop3.ErrGone,
+}
+
+// appendError adds what the client may know of an error.
+func appendError(p []byte, err error) []byte {
+	public := pop3.ErrTemporary
+	errors.As(err, &public)
+	if len(public.Code) > maxCode || len(public.Text) > maxText {
+		public = pop3.ErrTemporary
+	}
+	return appendBytes(appendBytes(p, public.Code), public.Text)
+}
+
+// error is what appendError added.
+func (d *decoder) error() error {
+	code, text := d.string(maxCode), d.string(maxText)
+	if !printable(code) || !printable(text) {
+		d.fail(violation("an answer with control characters"))
+	}
+	if d.err != nil {
+		return d.err
+	}
+	for _, known := range wellKnown {
+		if known.Code == code && known.Text == text {
+			return &told{known}
+		}
+	}
+	return &told{&pop3.Error{Code: code, Text: text}}
+}
+
+// printable: what goes into a line of POP3 must not end it.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7F {
+			return false
+		}
+	}
+	return true
+}
+
+// unreachable is an error of the connection to the keeper as the front's server
+// takes it.
+func unreachable(what string, err error) error {
+	return fmt.Errorf("%w: %s: %w", pop3.ErrTemporary, what, err)
+}

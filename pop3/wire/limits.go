@@ -1,0 +1,97 @@
+package wire
+
+import (
+	"time"
+
+	"sidepop/pop3"
+)
+
+// Bounds of what one side takes from the other.
+const (
+	// MaxPacket is the longest packet. It holds more than a thousand UIDLs, and
+	// half of a socket buffer of the usual size.
+	MaxPacket = 64 << 10
+
+	// MaxSettings is the longest [State].Settings, in octets.
+	MaxSettings = 32 << 10
+
+	// MaxCertificates is the number of certificates of a [State]: a server's own
+	// names, not those of everybody it hosts.
+	MaxCertificates = 1000
+
+	// MaxOpen is how many descriptors come in one packet. More save hardly any
+	// more time, and the kernel's own bound is 253 (SCM_MAX_FD).
+	MaxOpen = 16
+
+	// MaxLogin is the longest time that a login is given, whatever the front
+	// asks for: more than any sensible pop3.Limits.Login.
+	MaxLogin = 10 * time.Minute
+
+	maxSession   = 64       // octets of pop3.Peer.Session
+	maxZone      = 64       // octets of an IPv6 zone: an interface's name
+	maxHost      = 255      // octets of a TLS server name (RFC 1035, section 2.3.4)
+	maxName      = 8 << 10  // octets of a user name: more than a line of POP3 holds
+	maxSecret    = 8 << 10  // octets of a password
+	maxStamp     = 1 << 10  // octets of an APOP timestamp
+	maxDigest    = 32       // octets of an APOP digest
+	maxMechanism = 20       // octets of a mechanism's name (RFC 4422, section 3.1)
+	maxResponse  = 48 << 10 // octets of a SASL response or challenge: 64 KiB of base64
+	maxCode      = 64       // octets of a response code
+	maxText      = 480      // octets of an answer's text: a line of POP3 has 512 (RFC 1939, section 3)
+	maxUIDL      = 255      // octets of a UIDL: see pop3.Maildrop
+	maxMessages  = 1 << 30  // messages of a maildrop
+	maxOctets    = 1 << 62  // of a maildrop or a message; leaves room for sums
+	maxOffered   = 32       // mechanisms of an offer
+	maxChain     = 16       // certificates of a chain
+	maxSigned    = 512      // octets that Ed25519 signs: 130 in TLS 1.3 (RFC 8446, section 4.4.3), some 200 in TLS 1.2
+	maxSignature = 1 << 10  // octets of a signature: RSA with 8,192 bits
+	maxReason    = 200      // octets of why something was not signed
+)
+
+// Times.
+const (
+	// firstWait is how long a connection may say nothing at first. The login is
+	// sent with the connection's opening.
+	firstWait = 10 * time.Second
+
+	// sendWait bounds one write. The other side reads at once unless it hangs.
+	sendWait = 10 * time.Second
+
+	// answerWait is how long the front waits for sizes, UIDLs and descriptors:
+	// long enough for a disk that has to spin up.
+	answerWait = 2 * time.Minute
+
+	// commitWait is how long it waits for a removal: of 100,000 messages on a
+	// slow network file system. Giving up leaves the client in doubt.
+	commitWait = 30 * time.Minute
+
+	// signWait is how long a TLS handshake waits for its signature.
+	signWait = 10 * time.Second
+
+	// minRedial and maxRedial bound the waits between attempts to reach the
+	// keeper: a restart takes less than a second.
+	minRedial = 50 * time.Millisecond
+	maxRedial = 2 * time.Second
+
+	// minAcceptDelay and maxAcceptDelay bound the waits between failed accepts,
+	// such as for want of descriptors.
+	minAcceptDelay = 5 * time.Millisecond
+	maxAcceptDelay = time.Second
+)
+
+// Sizes.
+const (
+	// DefaultConnections is [Server].Connections: those of a front and of the
+	// one that it replaces.
+	DefaultConnections = 2 * pop3.DefaultConnections
+
+	// DefaultAhead is [Client].Ahead: 64 sessions that fetch at the same moment
+	// have 16 each, and it fits the usual soft limit of files beside nothing
+	// less than the sessions themselves.
+	DefaultAhead = 1024
+
+	// maxSigning is how many signatures wait for a processor, in all. A front
+	// has as many handshakes under way as it has cores, and a few hundred in
+	// bursts.
+	maxSigning = 512
+)

@@ -1,0 +1,37 @@
+package wire
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestMain fails if a socket, a message or a file is open when all tests are
+// over: both sides live in this process.
+func TestMain(m *testing.M) {
+	before := openFiles()
+	code := m.Run()
+	if after := openFiles(); after != before && code == 0 {
+		fmt.Fprintf(os.Stderr, "open before the tests:\n%s\nand after them:\n%s\n", before, after)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// openFiles lists the descriptors of this process, without those of the runtime.
+func openFiles() string {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err.Error()
+	}
+	var list []string
+	for _, e := range entries {
+		target, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err != nil || strings.HasPrefix(target, "anon_inode:") {
+			continue // ReadDir's own, or the poller's
+		}
+		list = append(list, e.Name()+" "+target)
+	}
+	return strings.Join(list, "\n")
+}

@@ -1,0 +1,170 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"golang.org/x/sys/unix"
+)
+
+// The two sets of messages of a commit.
+const (
+	toRemove     = 0
+	wasRetrieved = 1
+)
+
+// span takes which messages a request is about: at least one and at most limit
+// of those that there are.
+func (x *session) span(d *decoder, limit int) (first, n int, err error) {
+	first = d.int(x.messages - 1)
+	n = d.int(min(limit, x.messages-first))
+	if n == 0 {
+		d.fail(errRange)
+	}
+	return first, n, x.taken(d)
+}
+
+func (x *session) listOctets(d *decoder) error {
+	first, n, err := x.span(d, maxMessages)
+	if err != nil {
+		return err
+	}
+	return answerList(x, verbOctetsAre, n, x.drop.Octets(x.server.base, first, n), func(p []byte, octets int64) ([]byte, error) {
+		if octets < 0 || octets > maxOctets {
+			return p, fmt.Errorf("the backend says that a message has %d octets", octets)
+		}
+		return appendUint(p, octets), nil
+	})
+}
+
+func (x *session) listUIDLs(d *decoder) error {
+	first, n, err := x.span(d, maxMessages)
+	if err != nil {
+		return err
+	}
+	return answerList(x, verbUIDLsAre, n, x.drop.UIDLs(x.server.base, first, n), func(p []byte, uidl string) ([]byte, error) {
+		if len(uidl) == 0 || len(uidl) > maxUIDL {
+			return p, fmt.Errorf("the backend gives a UIDL of %d octets", len(uidl))
+		}
+		return appendBytes(p, uidl), nil
+	})
+}
+
+// listRoom is more than the longest value of a list takes: a UIDL and its length.
+const listRoom = maxUIDL + 2
+
+// answerList answers with at most n values, as many as a packet holds. An error
+// after the first one is met again, and told, when the front asks for the rest.
+func answerList[T any](x *session, answer verb, n int, values iter.Seq2[T, error], add func([]byte, T) ([]byte, error)) error {
+	b := newBuffer()
+	p := b.begin(answer)
+	got := 0
+	err := error(errNothing)
+	for v, valueErr := range values {
+		if err = valueErr; err == nil {
+			p, err = add(p, v)
+		}
+		if err != nil {
+			break
+		}
+		if got++; got == n || len(p)+listRoom > MaxPacket {
+			break
+		}
+	}
+	if got == 0 {
+		b.free()
+		return x.failed("listing", err)
+	}
+	return x.reply(b, p)
+}
+
+var errNothing = errors.New("the backend lists nothing")
+
+// numbers takes messages for the commit.
+func (x *session) numbers(d *decoder) error {
+	set := &x.sets[d.int(wasRetrieved)]
+	last := -1
+	if n := len(*set); n > 0 {
+		last = (*set)[n-1]
+	}
+	for d.more() {
+		step := d.int(x.messages - 1 - last)
+		if step == 0 {
+			d.fail(errRange)
+			break
+		}
+		last += step
+		*set = append(*set, last)
+	}
+	return x.taken(d)
+}
+
+// commit removes messages. With that the session is over: the maildrop is free
+// before the front knows, so that a client that comes back at once gets it.
+func (x *session) commit(d *decoder) error {
+	remove, retrieved := x.sets[toRemove], x.sets[wasRetrieved]
+	removes, retrieves := d.int(maxMessages), d.int(maxMessages)
+	if err := x.taken(d); err != nil {
+		return err
+	}
+	if removes != len(remove) || retrieves != len(retrieved) || overlap(remove, retrieved) {
+		return violation("a removal of other messages than were named")
+	}
+	if !x.server.beginRemoval(x) {
+		return ErrServerClosed
+	}
+	failed, err := x.drop.Commit(context.WithoutCancel(x.server.base), remove, retrieved)
+	failed = max(0, min(failed, len(remove)))
+	if err != nil {
+		x.server.Events.Failed(x.peer, x.user, "QUIT", err)
+	}
+	x.phase = over
+	x.closeDrop()
+	b := newBuffer()
+	p := appendUint(b.begin(verbCommitted), failed)
+	if err != nil {
+		p = appendError(p, err)
+	}
+	return x.reply(b, p)
+}
+
+// overlap says whether two ascending lists have an element in common.
+func overlap(a, b []int) bool {
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0] == b[0]:
+			return true
+		case a[0] < b[0]:
+			a = a[1:]
+		default:
+			b = b[1:]
+		}
+	}
+	return false
+}
+
+// open answers with descriptors of messages.
+func (x *session) open(d *decoder) error {
+	first, n, err := x.span(d, MaxOpen)
+	if err != nil {
+		return err
+	}
+	files := make([]File, n)
+	n, err = x.openFiles(first, files)
+	if err != nil {
+		return x.failed("open", err)
+	}
+	files = files[:n]
+	b := newBuffer()
+	defer b.free()
+	p := b.begin(verbOpened)
+	descriptors := make([]int, 0, n)
+	for _, f := range files {
+		p = appendUint(appendUint(p, f.Bytes), f.Octets)
+		descriptors = append(descriptors, f.FD)
+	}
+	defer closeAll(descriptors)
+	return x.send(p, unix.UnixRights(descriptors...))
+}

@@ -1,0 +1,55 @@
+package wire
+
+// version is the first octet of each packet. Both sides are the same program,
+// so another one is a process that an upgrade has left behind.
+const version = 1
+
+// verb is the second octet of each packet. What follows stands beside it:
+// numbers are unsigned varints (encoding/binary), strings are preceded by their
+// length, messages are counted from 0.
+type verb byte
+
+const (
+	// A session's connection begins with one of these. Each goes on with what
+	// appendLogin adds: the peer, and the milliseconds that the login may take.
+	verbPassword verb = iota + 1 // name, password
+	verbAPOP                     // name, timestamp, digest
+	verbSASL                     // mechanism, whether there is an initial response, and it
+
+	// verbResponse answers a challenge.
+	verbResponse // response
+
+	// A session that is logged in asks.
+	verbOctets  // first message, number of messages
+	verbUIDLs   // the same
+	verbOpen    // the same
+	verbNumbers // 0: to be removed, 1: retrieved; then messages, ascending, each as the distance from the one before
+	verbCommit  // how many are to be removed, how many were retrieved
+
+	// A control connection begins so.
+	verbControl
+
+	verbSign   // request, certificate, scheme, digest
+	verbCounts // request, the fields of Counts
+)
+
+const (
+	// Answers to a login.
+	verbLoggedIn  verb = iota + 101 // user, messages, octets
+	verbChallenge                   // challenge
+	verbRefused                     // code, text
+
+	// Answers to a session.
+	verbOctetsAre // octets of each message, of the first one at least
+	verbUIDLsAre  // the same for UIDLs
+	verbOpened    // bytes and octets of each message; their descriptors come along
+	verbFailed    // code, text
+	verbCommitted // how many remain; if any, or if something failed: code, text
+
+	// The control connection.
+	verbState     // settings, two offers, number of certificates that follow
+	verbIdentity  // the certificates of a chain, in DER
+	verbSigned    // request, signature
+	verbNotSigned // request, reason
+	verbAskCounts // request
+)
