@@ -28,7 +28,8 @@ const (
 	// execute it.
 	programPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-	nobody = "nobody" // whom server and clients become
+	nobody    = "nobody" // whom clients become, and whose most mail is
+	frontUser = "daemon" // whom the server's front becomes
 )
 
 // must ends the test at an error that is not what it is about.
@@ -89,15 +90,28 @@ func own(t testing.TB, dir string) {
 	t.Helper()
 	to, err := unprivileged()
 	must(t, err)
-	if to == nil {
-		return
+	if to != nil {
+		chown(t, dir, int(to.Uid), int(to.Gid))
 	}
+}
+
+// chown gives a folder and what is in it to a user.
+func chown(t testing.TB, dir string, uid, gid int) {
+	t.Helper()
 	must(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, int(to.Uid), int(to.Gid))
+		return os.Lchown(path, uid, gid)
 	}))
+}
+
+// needRoot skips the test if it is not root's.
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		skip(t, "root is needed, to be several users")
+	}
 }
 
 // folder makes a temporary folder that other users can reach; t.TempDir's

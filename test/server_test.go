@@ -83,6 +83,7 @@ type site struct {
 // account is somebody with mail.
 type account struct {
 	name, password string
+	uid, gid       int // whose the mail is
 	home, maildir  string
 }
 
@@ -99,25 +100,45 @@ func newSite(t testing.TB) *site {
 
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 
-// account adds an account with a maildrop.
+// account adds an account with a maildrop of the unprivileged user.
 func (s *site) account(name string, mails []mail) account {
 	s.t.Helper()
-	a := account{name: name, password: "secret-" + rand.Text(), home: s.path("home-" + name)}
+	uid, gid := os.Getuid(), os.Getgid()
+	if to, err := unprivileged(); err != nil {
+		s.t.Fatal(err)
+	} else if to != nil {
+		uid, gid = int(to.Uid), int(to.Gid)
+	}
+	return s.user(name, uid, gid, mails)
+}
+
+// user adds an account whose home and maildrop are a user's alone. Ids other than
+// this process's need root.
+func (s *site) user(name string, uid, gid int, mails []mail) account {
+	s.t.Helper()
+	a := account{name: name, password: "secret-" + rand.Text(), uid: uid, gid: gid, home: s.path("home-" + name)}
 	a.maildir = filepath.Join(a.home, "Maildir")
 	store(s.t, a.maildir, mails)
-	own(s.t, a.home)
+	must(s.t, os.Chmod(a.home, 0o700))
+	chown(s.t, a.home, uid, gid)
 	s.accounts = append(s.accounts, a)
 	return a
 }
 
-// server is a running sidepop.
+// server is a sidepop that runs, with its roles, or is about to.
 type server struct {
 	*site
+	*program           // what was started; the roles may be processes of its own
 	pop3, pop3s string // HOST:PORT
-	process     *os.Process
-	exited      chan struct{} // closed at its end
-	exit        error         // how it ended
-	log         string        // file
+	config      string // file
+	log         string // file
+}
+
+// program is a process of sidepop.
+type program struct {
+	process *os.Process
+	exited  chan struct{} // closed at its end
+	exit    error         // how it ended
 }
 
 // serve starts a server for the site's accounts. Tables, in TOML, are added to
@@ -126,51 +147,64 @@ type server struct {
 // provokes.
 func (s *site) serve(tables string, tolerated ...string) *server {
 	s.t.Helper()
-	srv := &server{site: s, exited: make(chan struct{}), log: s.path("log")}
-	srv.pop3, srv.pop3s = freePorts(s.t)
-	config := s.configure(srv.pop3, srv.pop3s, tables)
-	log, err := os.Create(srv.log)
-	must(s.t, err)
-	defer log.Close()
-
-	cmd := exec.Command(sidepop(s.t), "serve", "--config", config)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
-	must(s.t, cmd.Start())
-	srv.process = cmd.Process
-	go func() {
-		srv.exit = cmd.Wait()
-		close(srv.exited)
-	}()
-	s.t.Cleanup(func() {
-		srv.stop()
-		srv.checkLog(tolerated)
-	})
+	srv := s.prepare(tables, tolerated...)
+	srv.program = srv.start(exec.Command(sidepop(s.t), "serve", "--config", srv.config))
+	s.t.Cleanup(srv.stop)
 	srv.awaitReady()
 	return srv
+}
+
+// prepare is serve without the start. The log is checked when what was started
+// afterwards has been stopped.
+func (s *site) prepare(tables string, tolerated ...string) *server {
+	s.t.Helper()
+	srv := &server{site: s, log: s.path("log")}
+	srv.pop3, srv.pop3s = freePorts(s.t)
+	srv.config = s.configure(srv.pop3, srv.pop3s, tables)
+	must(s.t, os.WriteFile(srv.log, nil, 0o600))
+	s.t.Cleanup(func() { srv.checkLog(tolerated) })
+	return srv
+}
+
+// start starts a process that writes to the log.
+func (s *server) start(cmd *exec.Cmd) *program {
+	s.t.Helper()
+	log, err := os.OpenFile(s.log, os.O_WRONLY|os.O_APPEND, 0)
+	must(s.t, err)
+	defer log.Close()
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
+	must(s.t, cmd.Start())
+	p := &program{process: cmd.Process, exited: make(chan struct{})}
+	go func() {
+		p.exit = cmd.Wait()
+		close(p.exited)
+	}()
+	return p
+}
+
+// writeUsers writes a passwd file.
+func (s *site) writeUsers(name string, accounts []account) (path string) {
+	s.t.Helper()
+	var users strings.Builder
+	for _, a := range accounts {
+		fmt.Fprintf(&users, "%s:{PLAIN}%s:%d:%d::%s\n", a.name, a.password, a.uid, a.gid, a.home)
+	}
+	path = s.path(name)
+	must(s.t, os.WriteFile(path, []byte(users.String()), 0o600))
+	return path
 }
 
 // configure writes the configuration and the passwd file.
 func (s *site) configure(pop3, pop3s, tables string) (path string) {
 	s.t.Helper()
-	uid, gid, user := os.Getuid(), os.Getgid(), ""
-	if to, err := unprivileged(); err != nil {
-		s.t.Fatal(err)
-	} else if to != nil {
-		uid, gid, user = int(to.Uid), int(to.Gid), fmt.Sprintf("user = %q\n", nobody)
+	user := ""
+	if os.Getuid() == 0 {
+		user = fmt.Sprintf("user = %q\n", frontUser)
 	}
-	var users strings.Builder
-	for _, a := range s.accounts {
-		fmt.Fprintf(&users, "%s:{PLAIN}%s:%d:%d::%s\n", a.name, a.password, uid, gid, a.home)
-	}
-	passwd := s.path("users")
-	must(s.t, os.WriteFile(passwd, []byte(users.String()), 0o640))
-	must(s.t, os.Chown(passwd, os.Getuid(), gid))
-	// The key too, so that nothing has to be said about its renewal.
-	must(s.t, os.Chown(s.path(keyFile), os.Getuid(), gid))
-	must(s.t, os.Chmod(s.path(keyFile), 0o640))
-
+	passwd := s.writeUsers("users", s.accounts)
 	path = s.path("sidepop.toml")
 	must(s.t, os.WriteFile(path, fmt.Appendf(nil, `hostname = "mx1.example.org"
+runtime_dir = %q
 %s
 [listen]
 pop3  = [%q]
@@ -192,7 +226,7 @@ mark_seen = false # tests look at the files that a session leaves
 level  = "debug"
 format = "json"
 
-%s`, user, pop3, pop3s, s.path(certFile), s.path(keyFile), passwd, s.path("state"), tables), 0o600))
+%s`, s.path("run"), user, pop3, pop3s, s.path(certFile), s.path(keyFile), passwd, s.path("state"), tables), 0o600))
 	return path
 }
 
@@ -245,10 +279,10 @@ func (s *server) stop() {
 	<-s.exited
 }
 
-// ended waits for the server's end.
-func (s *server) ended(within time.Duration) bool {
+// ended waits for the process's end.
+func (p *program) ended(within time.Duration) bool {
 	select {
-	case <-s.exited:
+	case <-p.exited:
 		return true
 	case <-time.After(within):
 		return false

@@ -12,26 +12,27 @@ import (
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/index"
 	"sidepop/pop3"
+	"sidepop/pop3/wire"
 )
 
-// backend joins auth and index to the protocol. It implements [pop3.Backend].
+// backend joins auth and index to the protocol, as one configuration has it. It
+// implements [pop3.Backend].
 type backend struct {
 	users    *auth.Passwd
 	accounts *pop3.Accounts
 	index    *index.Index
-	places   places
+	places   *places
 	apop     bool
 
 	loginDelay time.Duration
 }
 
-// newBackend makes the backend of a configuration.
-func newBackend(c *config.Config, users *auth.Passwd, x *index.Index) *backend {
+func newBackend(c *config.Config, p *places, users *auth.Passwd, accounts *pop3.Accounts, x *index.Index) *backend {
 	return &backend{
 		users:    users,
-		accounts: pop3.NewAccounts(c.Limits.SessionsPerUser, c.Limits.LoginDelay),
+		accounts: accounts,
 		index:    x,
-		places:   newPlaces(c),
+		places:   p,
 		apop:     c.Auth.APOP,
 
 		loginDelay: c.Limits.LoginDelay,
@@ -103,7 +104,7 @@ func (b *backend) login(ctx context.Context, account *auth.Account, err error) (
 	if err != nil {
 		return nil, authError(err)
 	}
-	path, err := b.places.of(account)
+	path, owner, err := b.places.of(account)
 	if err != nil {
 		return nil, &refusal{pop3.ErrPermanent, err}
 	}
@@ -111,7 +112,7 @@ func (b *backend) login(ctx context.Context, account *auth.Account, err error) (
 	if err != nil {
 		return nil, err
 	}
-	mailbox, err := b.index.Open(ctx, path, account.Name, index.ProcessOwner())
+	mailbox, err := b.index.Open(ctx, path, account.Name, owner)
 	if err != nil {
 		end()
 		return nil, openError(err)
@@ -202,6 +203,20 @@ func (m *maildrop) Open(_ context.Context, message int) (io.ReadCloser, int64, e
 		return nil, 0, messageError(err)
 	}
 	return f, m.mailbox.MessageOctets(message), nil
+}
+
+// OpenFiles implements [wire.Files].
+func (m *maildrop) OpenFiles(_ context.Context, first int, dst []wire.File) (n int, err error) {
+	var opened [wire.MaxOpen]*index.File
+	files := opened[:min(len(dst), wire.MaxOpen)]
+	if n, err = m.mailbox.OpenMessages(first, files); err != nil {
+		return 0, messageError(err)
+	}
+	for i, f := range files[:n] {
+		bytes := f.Size()
+		dst[i] = wire.File{FD: f.Detach(), Bytes: bytes, Octets: m.mailbox.MessageOctets(first + i)}
+	}
+	return n, nil
 }
 
 // Commit implements [pop3.Maildrop]. What was retrieved was seen.

@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,12 +13,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"sidepop/auth"
+	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/maillog"
+	"sidepop/index"
 	"sidepop/pop3"
 )
 
@@ -43,7 +47,9 @@ func (s *site) ended() string {
 	for _, c := range s.conns {
 		_ = c.Close()
 	}
-	if err := shutdown(s.server, 10*time.Second, nil); err != nil {
+	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.server.Shutdown(ctx); err != nil {
 		s.Fatal(err)
 	}
 	return s.log.String()
@@ -76,11 +82,16 @@ func newSite(t *testing.T, files map[string]string, change func(*config.Config),
 		t.Fatal(err)
 	}
 	c.Index.StateDir = t.TempDir()
-	x, err := newIndex(c, log)
+	// Without roles: whoever runs the test has the mail.
+	o := indexOptions(c, log)
+	o.As = nil
+	x, err := index.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.server = newServer(c, nil, x, log)
+	me := index.ProcessOwner()
+	b := newBackend(c, &places{mailbox: c.Mailbox, self: &me}, auth.NewPasswd(c.Auth.PasswdFile, log.Accounts), pop3.NewAccounts(c.Limits.SessionsPerUser, c.Limits.LoginDelay), x)
+	s.server = &pop3.Server{Backend: b, Events: log, Settings: settingsOf(c).pop3()}
 	ls, err := listen(c.Listen)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +99,9 @@ func newSite(t *testing.T, files map[string]string, change func(*config.Config),
 	s.address = ls[0].Addr().String()
 	start(s.server, ls)
 	t.Cleanup(func() {
-		_ = shutdown(s.server, 0, nil)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.server.Shutdown(ctx)
 		_ = x.Close()
 	})
 	return s
@@ -284,8 +297,14 @@ func TestMarkSeen(t *testing.T) {
 		}
 	}
 	for maildir, want := range map[string]bool{"": true, "/own": false} {
-		if c := (&trial{maildir: maildir}).config(new(folder)); c.Index.MarkSeen != want {
-			t.Errorf("try with the Maildir %q marks: %v", maildir, c.Index.MarkSeen)
+		d := t.TempDir()
+		f := &folder{maildir: "/own", runtime: "/r", state: "/s", passwd: d + "/p", certificate: d + "/c", key: d + "/k", frontUser: "nobody", config: d + "/toml"}
+		if err := errors.Join(certs.WriteLocal(f.certificate, f.key), os.WriteFile(f.passwd, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		_, c, err := (&trial{maildir: maildir}).configure(f)
+		if err != nil || c.Index.MarkSeen != want {
+			t.Errorf("try with the Maildir %q: %v, %+v", maildir, err, c)
 		}
 	}
 }
@@ -432,22 +451,5 @@ func TestNetwork(t *testing.T) {
 		if got := network(netip.MustParseAddrPort(tt.address), wildcards(l)); got != tt.want {
 			t.Errorf("%s of %s: got %s, want %s", tt.address, tt.list, got, tt.want)
 		}
-	}
-}
-
-// TestShutdown: sessions may go on for a time; a second signal does not wait.
-func TestShutdown(t *testing.T) {
-	files := map[string]string{"users": "a:{PLAIN}pw\n"}
-	s := newSite(t, files, nil, "text")
-	s.dial().login("a", "pw")
-	signals := make(chan os.Signal, 1)
-	signals <- syscall.SIGTERM
-	if err := shutdown(s.server, time.Hour, signals); err != errCutOff {
-		t.Errorf("second signal: %v", err)
-	}
-	s = newSite(t, files, nil, "text")
-	s.dial().login("a", "pw")
-	if err := shutdown(s.server, 0, nil); err == nil || !strings.Contains(err.Error(), "still open") {
-		t.Errorf("no patience: %v", err)
 	}
 }

@@ -40,7 +40,7 @@ var errDifferent = errors.New("the index was not as the Maildirs are")
 func (i *inspection) verify(ctx context.Context, users []string) error {
 	differences, differing, verified, failed := 0, 0, 0, 0
 	err := i.each(ctx, users, func(t target, show func(done, total int)) error {
-		all, err := i.x.Verify(ctx, t.path, show)
+		all, err := i.x.Verify(ctx, t.Maildir, show)
 		switch {
 		case ctx.Err() != nil, errors.Is(err, control.ErrEnded):
 			return err
@@ -72,7 +72,7 @@ func (i *inspection) verify(ctx context.Context, users []string) error {
 func (i *inspection) verified(t target, all []index.Difference, err error) error {
 	i.bar.Clear()
 	if i.json {
-		v := verifiedJSON{User: t.user, Path: t.path, Differences: []differenceJSON{}, Repaired: err == nil && len(all) > 0}
+		v := verifiedJSON{User: t.user, Path: t.Path, Differences: []differenceJSON{}, Repaired: err == nil && len(all) > 0}
 		for _, d := range all {
 			v.Differences = append(v.Differences, differenceJSON{d.Name, d.What})
 		}
@@ -123,7 +123,7 @@ func (i *inspection) rebuild(ctx context.Context, users []string) error {
 	}
 	failed := 0
 	err := i.each(ctx, users, func(t target, show func(done, total int)) error {
-		n, err := i.x.Rebuild(ctx, t.path, show)
+		n, err := i.x.Rebuild(ctx, t.Maildir, show)
 		switch {
 		case ctx.Err() != nil, errors.Is(err, control.ErrEnded):
 			return err
@@ -143,9 +143,9 @@ func (i *inspection) rebuilt(t target, messages int, err error) error {
 	i.bar.Clear()
 	switch {
 	case i.json && err != nil:
-		return i.out.object(rebuiltJSON{User: t.user, Path: t.path, Error: err.Error()})
+		return i.out.object(rebuiltJSON{User: t.user, Path: t.Path, Error: err.Error()})
 	case i.json:
-		return i.out.object(rebuiltJSON{User: t.user, Path: t.path, Messages: messages})
+		return i.out.object(rebuiltJSON{User: t.user, Path: t.Path, Messages: messages})
 	case err != nil:
 		return i.out.line("%s: not counted: %s", t, maillog.Escape(err.Error()))
 	}

@@ -16,7 +16,6 @@ import (
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/control"
 	"sidepop/cmd/sidepop/internal/maillog"
-	"sidepop/cmd/sidepop/internal/privilege"
 	"sidepop/cmd/sidepop/internal/progress"
 	"sidepop/index"
 	"sidepop/index/store"
@@ -115,22 +114,10 @@ func (i *inspection) running(status int, run func(*inspection, context.Context, 
 	})
 }
 
-// open reads the configuration, gives up root, and finds the index.
+// open reads the configuration and finds the index.
 func (i *inspection) open() (end func() error, err error) {
 	if i.config, err = config.Read(i.file); err != nil {
 		return nil, err
-	}
-	if err := i.config.CheckUser(os.Geteuid()); err != nil {
-		return nil, err
-	}
-	if os.Geteuid() == 0 {
-		id, err := privilege.Lookup(i.config.User)
-		if err != nil {
-			return nil, err
-		}
-		if err := privilege.Drop(id); err != nil {
-			return nil, err
-		}
 	}
 	client, err := control.Dial(i.config.Index.StateDir)
 	switch {
@@ -156,6 +143,11 @@ func (i *inspection) openStopped() (*index.Index, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no index yet: %s does not exist, \"sidepop serve\" makes it (index.state_dir in %s)", dir, i.file)
 	}
+	if fi, err := os.Stat(dir); err == nil {
+		if owner := int(fi.Sys().(*syscall.Stat_t).Uid); owner != os.Geteuid() {
+			return nil, fmt.Errorf("the index in %s is that of user id %d, and this is user id %d: run it as that user", dir, owner, os.Geteuid())
+		}
+	}
 	o := indexOptions(i.config, &told{words{screen: &screen{w: i.bar}}})
 	o.Watch = index.WatchNone
 	x, err := index.New(o)
@@ -177,14 +169,15 @@ func (*told) Counting(string, int, int) {}
 
 // target is a mailbox that a command is for.
 type target struct {
-	user, path string // user may be unknown
-	messages   int    // that the index knows of
+	control.Maildir
+	user     string // may be unknown
+	messages int    // that the index knows of
 }
 
 // String is how people know it.
 func (t target) String() string {
 	if t.user == "" {
-		return maillog.Escape(t.path)
+		return maillog.Escape(t.Path)
 	}
 	return maillog.Escape(t.user)
 }
@@ -200,7 +193,7 @@ func (i *inspection) targets(ctx context.Context, users []string) ([]target, err
 	for _, info := range all {
 		known[info.Path] = info
 		if len(users) == 0 {
-			ts = append(ts, target{info.User, info.Path, info.Messages})
+			ts = append(ts, target{control.Maildir{Path: info.Path}, info.User, info.Messages})
 		}
 	}
 	if len(users) == 0 {
@@ -212,7 +205,10 @@ func (i *inspection) targets(ctx context.Context, users []string) ([]target, err
 		if err != nil {
 			return nil, err
 		}
-		info := known[t.path]
+		info, ok := known[t.Path]
+		if ok && t.user == "" {
+			t.Owner = nil // the index knows better than the folder
+		}
 		if t.user == "" {
 			t.user = info.User
 		}
@@ -226,15 +222,25 @@ func (i *inspection) targets(ctx context.Context, users []string) ([]target, err
 func (i *inspection) target(passwd *auth.Passwd, user string) (target, error) {
 	if filepath.IsAbs(user) {
 		path := filepath.Clean(user)
-		if fi, err := os.Stat(path); err != nil || !fi.IsDir() {
+		fi, err := os.Stat(path)
+		if err != nil || !fi.IsDir() {
 			return target{}, fmt.Errorf("%s is not a Maildir, or can't be reached by user id %d", maillog.Escape(path), os.Geteuid())
 		}
-		return target{path: path}, nil
+		owner := index.ProcessOwner()
+		if os.Geteuid() == 0 {
+			st := fi.Sys().(*syscall.Stat_t)
+			owner = index.Owner{UID: st.Uid, GID: st.Gid}
+		}
+		return target{Maildir: control.Maildir{Path: path, Owner: &owner}}, nil
 	}
 	account, err := passwd.Account(user)
 	if err != nil {
 		return target{}, err
 	}
-	path, err := newPlaces(i.config).of(account)
-	return target{user: account.Name, path: path}, err
+	places, err := newPlaces(i.config)
+	if err != nil {
+		return target{}, err
+	}
+	path, owner, err := places.of(account)
+	return target{Maildir: control.Maildir{Path: path, Owner: &owner}, user: account.Name}, err
 }

@@ -91,7 +91,7 @@ func (i *inspection) show(ctx context.Context, users []string) error {
 	}
 	t := ts[0]
 	var messages []control.Message
-	err = i.x.Messages(ctx, t.path, func(m control.Message) error {
+	err = i.x.Messages(ctx, t.Maildir, func(m control.Message) error {
 		messages = append(messages, m)
 		return nil
 	})
@@ -144,12 +144,12 @@ func (i *inspection) info(ctx context.Context, t target) (index.Info, error) {
 		return index.Info{}, err
 	}
 	for _, m := range all {
-		if m.Path == t.path {
+		if m.Path == t.Path {
 			if m.User == "" {
 				m.User = t.user
 			}
 			return m, nil
 		}
 	}
-	return index.Info{Path: t.path, User: t.user}, nil
+	return index.Info{Path: t.Path, User: t.user}, nil
 }

@@ -1,14 +1,21 @@
 // Command sidepop serves Maildirs over POP3.
 //
-// `sidepop serve` runs a server from a configuration file, `sidepop try` shows
-// one without any set-up. Both are wired in server.go; backend.go is the only
-// place where the protocol, the accounts and the Maildirs meet. `sidepop index`
-// looks at the index of a server that runs or of one that is stopped.
+// A server is two processes of this program, started from serve.go or by a service
+// manager: the front (front.go) speaks to clients and sees nothing else, the
+// keeper (keeper.go) has the accounts and the mail and no network. role.go is how
+// both begin. backend.go is the only place where the protocol, the accounts and
+// the Maildirs meet. `sidepop try` shows a server without any set-up, `sidepop
+// index` looks at the index of one that runs or is stopped.
 //
-// What runs as root: of `sidepop serve`, everything up to privilege.Drop in
-// serve.go, which is reading the configuration, loading the TLS certificate
-// and key, opening the listening sockets, and making the state folder; of
-// `sidepop index`, reading the configuration. Nothing else does.
+// What runs as root, where a server is started as root:
+//
+//   - serve.go: reading the configuration, opening sockets, starting the roles;
+//     nothing that a client or a mail owner wrote is read;
+//   - front.go up to sandbox.Front: the same;
+//   - keeper.go: passwd files, TLS keys, the index's own files; everything in a
+//     Maildir within privilege.As, as its owner, with the capabilities that
+//     internal/sandbox names;
+//   - index_*.go, as the keeper, of a server that is stopped.
 package main
 
 import (
@@ -29,7 +36,13 @@ const (
 	exitUsage   = 2 // the command line or the configuration can't be used, or nothing can be verified
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+// main works in another goroutine, since its own is bound to a thread that can't
+// be given up: see privilege.As.
+func main() {
+	status := make(chan int)
+	go func() { status <- run(os.Args[1:], os.Stdout, os.Stderr) }()
+	os.Exit(<-status)
+}
 
 // run runs a command line and gives the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
@@ -89,7 +102,7 @@ To see it work, without any set-up:   sidepop try`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("sidepop {{.Version}}\n")
-	root.AddCommand(serveCommand(), tryCommand(), indexCommand())
+	root.AddCommand(serveCommand(), keeperCommand(), frontCommand(), tryCommand(), indexCommand(), sessionsCommand())
 	return root
 }
 

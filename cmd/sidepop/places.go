@@ -8,40 +8,91 @@ import (
 
 	"sidepop/auth"
 	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/privilege"
+	"sidepop/index"
 )
 
-// places says where accounts have their mail.
+// places says where accounts have their mail, and whose it is.
 type places struct {
-	mailbox string // for accounts without their own, as in the configuration
-	uid     uint32 // who reads all mail: this process
+	mailbox string       // for accounts without their own, as in the configuration
+	owner   *index.Owner // of accounts that don't say; nil: there is none
+	self    *index.Owner // who reads all mail; nil: its owners do
+	minimum uint32       // the least user id of an owner
+	front   uint32       // of the role that talks to the network, as root
 }
 
-func newPlaces(c *config.Config) places {
-	return places{mailbox: c.Mailbox, uid: uint32(os.Geteuid())}
+// newPlaces looks up who is named in a configuration.
+func newPlaces(c *config.Config) (*places, error) {
+	p := &places{mailbox: c.Mailbox, minimum: uint32(c.MinUID)}
+	switch {
+	case os.Geteuid() != 0:
+		p.self = &index.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	default:
+		front, err := privilege.Lookup(c.User)
+		if err != nil {
+			return nil, err
+		}
+		p.front = uint32(front.UID)
+		if c.MailUser == "" {
+			break
+		}
+		id, err := privilege.Lookup(c.MailUser)
+		if err != nil {
+			return nil, err
+		}
+		p.owner = &index.Owner{UID: uint32(id.UID), GID: uint32(id.GID)}
+		for _, g := range id.Groups {
+			p.owner.Groups = append(p.owner.Groups, uint32(g))
+		}
+	}
+	return p, nil
 }
 
-// of is where an account's mail is.
-func (p places) of(a *auth.Account) (string, error) {
-	if a.UID != nil && *a.UID != p.uid {
-		return "", fmt.Errorf("the mail of %s belongs to user id %d, and sidepop reads all mail as user id %d: "+
-			"set user in the configuration to that one, or leave the uid of the account empty", a.Name, *a.UID, p.uid)
+// of is where an account's mail is, and whose.
+func (p *places) of(a *auth.Account) (path string, owner index.Owner, err error) {
+	if owner, err = p.ownerOf(a); err != nil {
+		return "", owner, err
 	}
 	template := p.mailbox
 	if a.Mail != "" {
-		var err error
 		if template, err = maildirOf(a.Mail); err != nil {
-			return "", fmt.Errorf("mail setting of %s: %w", a.Name, err)
+			return "", owner, fmt.Errorf("mail setting of %s: %w", a.Name, err)
 		}
 	}
-	path, err := a.Expand(template)
+	path, err = a.Expand(template)
 	if err != nil {
-		return "", fmt.Errorf("mailbox %s of %s: %w", template, a.Name, err)
+		return "", owner, fmt.Errorf("mailbox %s of %s: %w", template, a.Name, err)
 	}
 	if !filepath.IsAbs(path) {
-		return "", fmt.Errorf("mailbox %s of %s is %q, expected a path from /", template, a.Name, path)
+		return "", owner, fmt.Errorf("mailbox %s of %s is %q, expected a path from /", template, a.Name, path)
 	}
 	// The index and its watch take one spelling of a path.
-	return filepath.Clean(path), nil
+	return filepath.Clean(path), owner, nil
+}
+
+// ownerOf is whose an account's mail is. It is never a service's or root's.
+func (p *places) ownerOf(a *auth.Account) (index.Owner, error) {
+	switch {
+	case p.self != nil && a.UID != nil && *a.UID != p.self.UID:
+		return index.Owner{}, fmt.Errorf("the mail of %s belongs to user id %d, and sidepop reads all mail as user id %d: "+
+			"start it as root", a.Name, *a.UID, p.self.UID)
+	case p.self != nil:
+		return *p.self, nil
+	case a.UID == nil && p.owner == nil:
+		return index.Owner{}, fmt.Errorf("whose the mail of %s is is not known: give the account a uid and a gid, or set mail_user in the configuration", a.Name)
+	case a.UID == nil:
+		return *p.owner, nil
+	case a.GID == nil:
+		return index.Owner{}, fmt.Errorf("%s has a uid and no gid: give both or none", a.Name)
+	case *a.UID == 0 || *a.GID == 0:
+		return index.Owner{}, fmt.Errorf("the mail of %s belongs to root, whose mail is never served", a.Name)
+	case *a.UID == p.front:
+		return index.Owner{}, fmt.Errorf("the mail of %s belongs to user id %d, as which sidepop talks to the network: give the mail another owner", a.Name, *a.UID)
+	case *a.UID < p.minimum:
+		return index.Owner{}, fmt.Errorf("the mail of %s belongs to user id %d, and that of ids below %d is not served: "+
+			"set minimum_uid in the configuration, if that is a person", a.Name, *a.UID, p.minimum)
+	}
+	return index.Owner{UID: *a.UID, GID: *a.GID, Groups: []uint32{*a.GID}}, nil
 }
 
 // maildirOf is the inbox of a mail setting as Dovecot has it: a driver, a path

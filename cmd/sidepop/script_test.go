@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,15 +16,14 @@ import (
 	"sidepop/cmd/sidepop/internal/certs"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sidepop": main})
-}
-
-// TestScripts runs testdata/script. In them, $PORT and $TLSPORT are free ports,
-// $USER is a user line for the configuration where one is needed, and
-// cert.pem and key.pem are a pair. Commands beside testscript's own:
+// TestScripts runs testdata/script with the program as it is built for a release:
+// its sandbox needs that. In the scripts, $PORT and $TLSPORT are free ports, $ROLES
+// is what the configuration needs for two roles, three lines, and cert.pem and
+// key.pem are a pair. Mail of accounts without a uid is nobody's. Commands beside
+// testscript's own:
 //
 //	expand FILE       fill in $VARIABLES in a file
+//	await FILE        wait until there is such a file
 //	talk ADDRESS FILE connect, waiting until somebody listens; send the lines
 //	                  with "C: ", and compare lines received with those with
 //	                  "S: ", which are beginnings; at the end the server closes.
@@ -38,14 +38,19 @@ func TestScripts(t *testing.T) {
 	if err := os.Chmod(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	bin := filepath.Dir(buildSidepop(t))
 	testscript.Run(t, testscript.Params{
 		Dir:         "testdata/script",
 		WorkdirRoot: root,
-		Setup:       setUpScript,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
+			return setUpScript(env)
+		},
 		Condition: func(cond string) (bool, error) {
 			return cond == "root" && os.Geteuid() == 0, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await":  await,
 			"expand": expand,
 			"talk":   talk,
 		},
@@ -59,12 +64,12 @@ func setUpScript(env *testscript.Env) error {
 	ports := freePorts(2)
 	env.Setenv("PORT", ports[0])
 	env.Setenv("TLSPORT", ports[1])
-	env.Setenv("USER", "")
-	// With the race detector each command would wait for a second at its end.
-	env.Setenv("GORACE", "atexit_sleep_ms=10")
+	roles := `runtime_dir = "` + env.WorkDir + "/run\"\n\n"
 	if os.Geteuid() == 0 {
-		env.Setenv("USER", `user = "nobody"`)
+		roles = strings.TrimSuffix(roles, "\n") + "user = \"daemon\"\nmail_user = \"nobody\""
 	}
+	env.Setenv("ROLES", roles)
+	env.Setenv("ROLES_2", strings.ReplaceAll(roles, "/run", "/run2")) // of another server
 	return certs.WriteLocal(env.WorkDir+"/cert.pem", env.WorkDir+"/key.pem")
 }
 
@@ -86,6 +91,20 @@ func expand(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
 }
 
+// patience is how long scripts wait for something.
+const patience = 20 * time.Second
+
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Lstat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Since(begun) > patience {
+			ts.Fatalf("%s does not come", args[0])
+		}
+	}
+}
+
 func talk(ts *testscript.TestScript, _ bool, args []string) {
 	address, secure := strings.CutPrefix(args[0], "tls:")
 	conn, err := dialPatiently(address)
@@ -94,7 +113,7 @@ func talk(ts *testscript.TestScript, _ bool, args []string) {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 	}
 	defer conn.Close()
-	ts.Check(conn.SetDeadline(time.Now().Add(10 * time.Second)))
+	ts.Check(conn.SetDeadline(time.Now().Add(patience)))
 	in := bufio.NewReader(conn)
 	for line := range strings.Lines(ts.ReadFile(args[1])) {
 		line = strings.TrimSuffix(line, "\n")
@@ -120,7 +139,7 @@ func talk(ts *testscript.TestScript, _ bool, args []string) {
 
 // dialPatiently connects as soon as somebody listens.
 func dialPatiently(address string) (net.Conn, error) {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		conn, err := net.Dial("tcp", address)
 		if err == nil || time.Now().After(deadline) {

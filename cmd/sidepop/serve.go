@@ -1,23 +1,19 @@
 package main
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
-	"sidepop/auth"
-	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/cmd/sidepop/internal/config"
-	"sidepop/cmd/sidepop/internal/control"
 	"sidepop/cmd/sidepop/internal/maillog"
-	"sidepop/cmd/sidepop/internal/privilege"
-	"sidepop/index"
+	"sidepop/cmd/sidepop/internal/supervise"
 )
 
 func serveCommand() *cobra.Command {
@@ -26,7 +22,9 @@ func serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server from a configuration file",
 		Long: `Run the server from a configuration file, in the foreground, until SIGTERM or
-SIGINT. The log goes to standard error. sidepop.toml(5) describes the file.`,
+SIGINT: a process that speaks to clients, one that reads mail, and this one, which
+starts them again when they end. The log goes to standard error. sidepop.toml(5)
+describes the file.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(*cobra.Command, []string) error { return serve(file) }),
 	}
@@ -34,167 +32,186 @@ SIGINT. The log goes to standard error. sidepop.toml(5) describes the file.`,
 	return cmd
 }
 
-// serve reads the configuration, opens what needs root, gives root up, and
-// serves.
+// serve finds out whether the configuration can be used, opens the sockets,
+// which outlive the roles, and supervises these.
 func serve(file string) error {
-	c, err := config.Read(file)
+	snapshot, c, err := newSnapshot(file)
 	if err != nil {
-		return err
-	}
-	if err := c.Check(os.Geteuid()); err != nil {
 		return err
 	}
 	log, err := maillog.New(os.Stderr, c.Log.Level, c.Log.Format)
 	if err != nil {
 		return err
 	}
-	secure, err := loadTLS(c, log)
+	log = log.As("serve")
+	ls, err := passedListeners(passedSockets())
+	if err == nil && len(ls) == 0 {
+		ls, err = listen(c.Listen)
+	}
 	if err != nil {
 		return err
 	}
-	listeners, err := listen(c.Listen)
-	if err != nil {
-		return err
+	defer closeAll(ls)
+	if os.Geteuid() != 0 {
+		log.Unseparated(os.Geteuid())
 	}
-	defer closeAll(listeners)
-	if err := drop(c, log); err != nil {
-		return err
-	}
-	return serveOn(c, secure, listeners, log)
-}
-
-// loadTLS gives nil where there is no certificate.
-func loadTLS(c *config.Config, log *maillog.Log) (*tls.Config, error) {
-	if c.TLS.Certificate == "" {
-		return nil, nil
-	}
-	pair, err := certs.Load(c.TLS.Certificate, c.TLS.Key, log)
-	if err != nil {
-		return nil, err
-	}
-	return pair.Config(), nil
-}
-
-// drop makes the state folder and gives up root, if there is something to give
-// up, and finds out whether what logins need can be read without.
-func drop(c *config.Config, log *maillog.Log) error {
-	id := &privilege.Identity{UID: os.Geteuid(), GID: os.Getegid()}
-	if id.UID == 0 {
-		var err error
-		if id, err = privilege.Lookup(c.User); err != nil {
-			return err
-		}
-	}
-	if err := c.PrepareState(id.UID, id.GID); err != nil {
-		return err
-	}
-	if os.Geteuid() == 0 {
-		if err := privilege.Drop(id); err != nil {
-			return err
-		}
-		log.Dropped(id.Name, id.UID, id.GID)
-		warnCertificate(c, log)
-	}
-	return c.CheckPasswd()
-}
-
-// serveOn runs the server until a signal. Its parts end in the order in which
-// they need each other: sessions, then commands, then the index.
-func serveOn(c *config.Config, secure *tls.Config, ls []listener, log *maillog.Log) error {
-	signals := make(chan os.Signal, 2)
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
+	notify := newNotifier()
+	s := &server{config: c, snapshot: snapshot, log: log, events: log, listeners: ls, beforeFront: func() {}}
+	s.ready = func() {
+		log.Ready(version())
+		notify.ready()
+	}
+	err = s.run(signals, hangups)
+	log.Stopped(err)
+	return err
+}
+
+// server is the two roles as one process sees them.
+type server struct {
+	config    *config.Config // at the start
+	snapshot  snapshot
+	log       *maillog.Log
+	events    supervise.Events
+	listeners []listener
+	sentences string // see roleOptions
+
+	beforeFront func() // called when the keeper is ready
+	ready       func() // called when both are
+
+	keeper *supervise.Process // nil before it is started
+	front  *supervise.Process
+}
+
+// roleEnd is how long a role may take to end beside the time that sessions have: a
+// removal that has begun is completed, of as many messages as there may be, and
+// the index is saved. What is cut off then is completed at the next start.
+const roleEnd = time.Minute
+
+// run runs the roles until a signal: first the keeper, and the front when the
+// keeper is ready. A hangup makes them read the configuration again.
+func (s *server) run(signals, hangups <-chan os.Signal) error {
+	if err := s.startKeeper(); err != nil {
+		return errors.Join(err, s.stop(signals))
+	}
+	ready, begun := s.keeper.Ready(), (<-chan struct{})(nil)
+	for {
+		select {
+		case <-ready:
+			ready = nil
+			s.beforeFront()
+			if err := s.startFront(); err != nil {
+				return errors.Join(err, s.stop(signals))
+			}
+			begun = s.front.Ready()
+		case <-begun:
+			begun = nil
+			s.ready()
+		case <-s.keeper.Done():
+			return errors.Join(s.keeper.Err(), s.stop(signals))
+		case <-s.front.Done():
+			return errors.Join(s.front.Err(), s.stop(signals))
+		case <-hangups:
+			s.reload()
+		case sig := <-signals:
+			s.log.Stopping(sig.String())
+			return s.stop(signals)
+		}
+	}
+}
+
+// reload reads the configuration again, and gives it to the keeper, which tells
+// the front. One that can't be used changes nothing.
+func (s *server) reload() {
+	next, c, err := s.snapshot.next()
+	if err != nil {
+		s.log.ConfigRefused(err)
+		return
+	}
+	s.snapshot = next
+	s.config.Limits.ShutdownTime = c.Limits.ShutdownTime
+	s.keeper.Tell(next.line())
+	if s.front != nil {
+		s.front.Tell(next.line()) // for its next start
+	}
+}
+
+// startKeeper starts the keeper with its socket, which outlives it: logins wait
+// there for the next one.
+func (s *server) startKeeper() error {
+	if err := errors.Join(s.config.PrepareState(), s.config.PrepareRuntime()); err != nil {
+		return err
+	}
+	l, err := listenKeeper(s.config)
+	if err != nil {
+		return err
+	}
+	defer l.Close() // the role has a copy
+	sockets, err := files(l)
+	if err != nil {
+		return err
+	}
+	s.keeper, err = s.startRole("keeper", sockets, []string{keeperSocket})
+	return err
+}
+
+func (s *server) startFront() (err error) {
+	var sockets []*os.File
+	var names []string
+	for _, l := range s.listeners {
+		fs, err := files(l.Listener)
+		if err != nil {
+			return err
+		}
+		sockets, names = append(sockets, fs...), append(names, l.protocol())
+	}
+	s.front, err = s.startRole("front", sockets, names)
+	return err
+}
+
+func (s *server) startRole(name string, sockets []*os.File, names []string) (*supervise.Process, error) {
+	args := []string{name, "--config", s.snapshot.File} // for people who look at processes
+	if s.sentences != "" {
+		args = append(args, "--sentences", s.sentences)
+	}
+	return supervise.Start(s.config.Index.StateDir, supervise.Role{Name: name, Args: args, Sockets: sockets, Names: names}, s.snapshot.line(), s.events)
+}
+
+// files gives a listener's file, to be passed on.
+func files(l net.Listener) ([]*os.File, error) {
+	fl, ok := l.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("a socket of %T can't be passed on", l)
+	}
+	f, err := fl.File()
+	return []*os.File{f}, err
+}
+
+// stop ends the roles in the order in which they need each other. Another signal
+// ends both at once.
+func (s *server) stop(signals <-chan os.Signal) error {
+	hurry, done := make(chan struct{}), make(chan struct{})
+	defer close(done)
 	go func() {
-		for range hangups {
-			log.Hangup()
+		select {
+		case <-signals:
+			close(hurry)
+		case <-done:
 		}
 	}()
-	warnDescriptors(c, log)
-	x, err := newIndex(c, log)
-	if err != nil {
-		return err
+	var err error
+	if s.front != nil {
+		err = s.front.Stop(s.config.Limits.ShutdownTime+roleEnd, hurry)
 	}
-	commands, err := control.Serve(c.Index.StateDir, control.Local{Index: x}, log.ControlFault)
-	if err != nil {
-		return errors.Join(err, x.Close())
+	if s.keeper != nil {
+		err = errors.Join(err, s.keeper.Stop(roleEnd, hurry))
 	}
-	server := newServer(c, secure, x, log)
-	for _, l := range ls {
-		log.Listening(l.protocol(), l.Addr())
-	}
-	go knowMailboxes(c, x)
-	failed := start(server, ls)
-	log.Ready(version())
-	notify(daemon.SdNotifyReady)
-
 	select {
-	case err := <-failed:
-		return errors.Join(err, commands.Close(), x.Close())
-	case sig := <-signals:
-		notify(daemon.SdNotifyStopping)
-		log.Stopping(sig.String(), c.Limits.ShutdownTime)
-	}
-	err = shutdown(server, c.Limits.ShutdownTime, signals)
-	if errors.Is(err, errCutOff) {
-		log.Stopped(err)
-		return err // at once: whatever is not saved is counted again
-	}
-	err = errors.Join(err, commands.Close(), x.Close())
-	log.Stopped(err)
-	return nil
-}
-
-// warnCertificate tells when a renewed certificate could not be read: the files
-// were opened as root, and are another user's business from now on.
-func warnCertificate(c *config.Config, log *maillog.Log) {
-	if c.TLS.Certificate == "" {
-		return
-	}
-	for _, file := range []string{c.TLS.Certificate, c.TLS.Key} {
-		f, err := os.Open(file)
-		if err != nil {
-			log.CertificateUnreadable(fmt.Errorf("a renewed certificate will be used only after a restart, since user %s can't read it: %w", c.User, err))
-			return
-		}
-		_ = f.Close()
-	}
-}
-
-// knowMailboxes has the mailboxes of all accounts watched and counted before
-// anybody logs in. With a file for each domain there is no list of them.
-func knowMailboxes(c *config.Config, x *index.Index) {
-	p := newPlaces(c)
-	silent := func(error) {} // the first login tells what is wrong with the file
-	_ = auth.NewPasswd(c.Auth.PasswdFile, silent).Accounts(func(a *auth.Account) {
-		if path, err := p.of(a); err == nil {
-			x.Know(path, index.ProcessOwner())
-		}
-	})
-}
-
-// notify tells systemd, where it listens (sd_notify(3)). That it does not is no
-// fault.
-func notify(state string) { _, _ = daemon.SdNotify(false, state) }
-
-const (
-	// sessionDescriptors is how many files a session keeps open: its
-	// connection, the Maildir, new and cur.
-	sessionDescriptors = 4
-
-	// ownDescriptors is for listeners, logs and files that are open shortly.
-	ownDescriptors = 64
-)
-
-// warnDescriptors tells when the limit of open files (getrlimit(2)) is reached
-// before the limit of connections.
-func warnDescriptors(c *config.Config, log *maillog.Log) {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return
-	}
-	want := uint64(c.Limits.Connections)*sessionDescriptors + ownDescriptors
-	if limit.Cur < want {
-		log.FewDescriptors(limit.Cur, want)
+	case <-hurry:
+		return errHurry
+	default:
+		return err
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,10 +8,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/BurntSushi/toml"
 	"github.com/spf13/cobra"
 
-	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/maillog"
 )
 
 const (
@@ -78,41 +78,28 @@ func (t *trial) run(stdout io.Writer) (err error) {
 	return t.serve(f, listeners, screen, signals)
 }
 
-func (t *trial) serve(f *folder, ls []listener, screen *screen, signals <-chan os.Signal) (err error) {
-	told := &words{screen: screen, user: f.user}
-	pair, err := certs.Load(f.certificate, f.key, told)
-	if err != nil {
-		return err
-	}
-	mail, err := watch(f.maildir, told)
+func (t *trial) serve(f *folder, ls []listener, screen *screen, signals <-chan os.Signal) error {
+	mail, err := watch(f.maildir, &words{screen: screen, user: f.user})
 	if err != nil {
 		return err
 	}
 	defer mail.Close()
-
-	c := t.config(f)
-	x, err := newIndex(c, told)
+	snapshot, c, err := t.configure(f)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, x.Close()) }()
-	server := newServer(c, pair.Config(), x, told)
-	failed := start(server, ls)
 	guide, err := t.guide(f, ls, screen.style)
 	if err != nil {
 		return err
 	}
-	screen.print(guide)
-	screen.say("ready for clients")
-	select {
-	case err = <-failed:
-	case <-signals:
-		screen.print("\n")
+	log, err := maillog.New(os.Stderr, "warn", "text")
+	if err != nil {
+		return err
 	}
-	if cut := shutdown(server, tryPatience, signals); errors.Is(cut, errCutOff) {
-		err = cut
-	}
-	return err
+	s := &server{config: c, snapshot: snapshot, log: log.As("try"), events: log, listeners: ls, sentences: f.user}
+	s.beforeFront = func() { screen.print(guide) }
+	s.ready = func() { screen.say("ready for clients") }
+	return s.run(signals, nil)
 }
 
 func (t *trial) cleanUp(f *folder, screen *screen, err error) {
@@ -130,13 +117,25 @@ func (t *trial) cleanUp(f *folder, screen *screen, err error) {
 	}
 }
 
-// config is the configuration of the trial: as little different from that of
-// `sidepop serve` as can be. In somebody's own Maildir nothing is marked.
-func (t *trial) config(f *folder) *config.Config {
-	c := config.Default()
-	c.Mailbox = escapePercent(f.maildir)
-	c.Auth.PasswdFile = f.passwd
-	c.Index.StateDir = f.state
-	c.Index.MarkSeen = t.maildir == ""
-	return c
+// configure writes the configuration of the trial: as little different from that
+// of `sidepop serve` as can be. In somebody's own Maildir nothing is marked.
+func (t *trial) configure(f *folder) (snapshot, *config.Config, error) {
+	data, err := toml.Marshal(map[string]any{
+		"mailbox":     escapePercent(f.maildir),
+		"runtime_dir": f.runtime,
+		"user":        f.frontUser,
+		"minimum_uid": 1,
+		"listen":      map[string]any{"pop3": []string{"127.0.0.1:110"}}, // others are passed on
+		"tls":         map[string]any{"certificate": f.certificate, "key": f.key},
+		"auth":        map[string]any{"passwd_file": f.passwd},
+		"index":       map[string]any{"state_dir": f.state, "mark_seen": t.maildir == ""},
+		"limits":      map[string]any{"shutdown_time": tryPatience.String()},
+	})
+	if err != nil {
+		return snapshot{}, nil, err
+	}
+	if err := os.WriteFile(f.config, data, 0o644); err != nil {
+		return snapshot{}, nil, err
+	}
+	return newSnapshot(f.config)
 }

@@ -12,12 +12,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/emersion/go-maildir"
 	"github.com/go-crypt/crypt/algorithm/shacrypt"
 
 	"sidepop/cmd/sidepop/internal/certs"
+	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/samples"
 )
 
@@ -28,6 +30,10 @@ type folder struct {
 	maildir          string
 	passwd           string
 	state            string // of the index
+	runtime          string // of the keeper's socket
+	config           string
+	owner            uint32 // whose the mail is
+	frontUser        string // what root becomes to speak to the network
 	certificate, key string
 	user, password   string
 	messages         int // delivered
@@ -49,6 +55,9 @@ func newFolder(existing string) (_ *folder, err error) {
 		maildir:     existing,
 		passwd:      filepath.Join(path, "users"),
 		state:       filepath.Join(path, "state"),
+		runtime:     filepath.Join(path, "run"),
+		config:      filepath.Join(path, "sidepop.toml"),
+		frontUser:   frontUser(),
 		certificate: filepath.Join(path, "cert.pem"),
 		key:         filepath.Join(path, "key.pem"),
 		user:        userName(),
@@ -56,17 +65,50 @@ func newFolder(existing string) (_ *folder, err error) {
 	if err := certs.WriteLocal(f.certificate, f.key); err != nil {
 		return nil, err
 	}
-	if err := f.addUser(); err != nil {
-		return nil, err
-	}
-	if err := os.Mkdir(f.state, 0o700); err != nil {
-		return nil, err
-	}
 	if existing == "" {
 		f.maildir = filepath.Join(path, "Maildir")
-		return f, f.deliverSamples()
+		if err := f.deliverSamples(); err != nil {
+			return nil, err
+		}
 	}
-	return f, nil
+	if err := f.findOwner(); err != nil {
+		return nil, err
+	}
+	return f, f.addUser()
+}
+
+// sampleOwner is whose the sample mail is where root tries sidepop: nobody's, since
+// root's own mail is never served.
+const sampleOwner = 61000
+
+// findOwner finds out whose the mail is, and gives samples of root's away.
+func (f *folder) findOwner() error {
+	fi, err := os.Stat(f.maildir)
+	if err != nil {
+		return err
+	}
+	f.owner = fi.Sys().(*syscall.Stat_t).Uid
+	switch {
+	case f.owner != 0:
+		return nil
+	case f.messages == 0:
+		return fmt.Errorf("--maildir: %s belongs to root, whose mail is never served: try a user's", f.maildir)
+	}
+	f.owner = sampleOwner
+	if err := os.Chmod(f.path, 0o711); err != nil { // for the owner to get there
+		return err
+	}
+	return filepath.WalkDir(f.maildir, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, sampleOwner, sampleOwner))
+	})
+}
+
+// frontUser is sidepop's own user, where there is one.
+func frontUser() string {
+	if _, err := user.Lookup(config.DefaultUser); err == nil {
+		return config.DefaultUser
+	}
+	return "nobody"
 }
 
 // plainName is a name that needs no quotes anywhere.
@@ -95,7 +137,7 @@ func (f *folder) addUser() error {
 	if err != nil {
 		return err
 	}
-	line := f.user + ":{SHA512-CRYPT}" + digest.Encode() + "\n"
+	line := fmt.Sprintf("%s:{SHA512-CRYPT}%s:%d:%d\n", f.user, digest.Encode(), f.owner, f.owner)
 	return os.WriteFile(f.passwd, []byte(line), 0o600)
 }
 

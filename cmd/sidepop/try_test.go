@@ -58,7 +58,9 @@ func startTry(t *testing.T, args ...string) *tryProcess {
 func buildSidepop(t *testing.T) string {
 	t.Helper()
 	exe := filepath.Join(t.TempDir(), "sidepop")
-	if out, err := exec.Command("go", "build", "-o", exe, ".").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", exe, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return exe

@@ -12,6 +12,9 @@ import (
 // program is run by root.
 const unprivileged = "nobody"
 
+// frontUser is whom the role becomes that speaks to the network: another one.
+const frontUser = "daemon"
+
 // buildSidepop builds the binary as it is for a release.
 func buildSidepop(ctx context.Context, dir string) (path string, err error) {
 	path = filepath.Join(dir, "bin", "sidepop")
@@ -31,9 +34,9 @@ func (s *site) sidepop(binary string) (*server, error) {
 	}
 	user := ""
 	if s.owner.change {
-		user = fmt.Sprintf("user = %q\n", unprivileged)
+		user = fmt.Sprintf("user = %q\n", frontUser)
 	}
-	config := fmt.Sprintf(`%s
+	config := fmt.Sprintf(`%sruntime_dir = %q
 [listen]
 pop3  = [%q]
 pop3s = [%q]
@@ -47,7 +50,7 @@ passwd_file = %q
 
 [index]
 state_dir = %q
-`, user, srv.pop3, srv.pop3s, s.cert, s.key, srv.path(usersFile), srv.path("state"))
+`, user, srv.path("run"), srv.pop3, srv.pop3s, s.cert, s.key, srv.path(usersFile), srv.path("state"))
 	srv.argv = []string{binary, "serve", "--config", srv.path("sidepop.toml")}
 	srv.forget = func() error { return os.RemoveAll(srv.path("state")) }
 	srv.uidlsDerived = true

@@ -1,22 +1,21 @@
-// Package certs gives a TLS server its certificate: from files that are read
-// again when they change, or one that it makes for itself.
+// Package certs has a TLS server's certificate: from files that are read again
+// when they change, or one that it makes for itself.
 package certs
 
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// checkInterval is how long a file is taken to be unchanged. A handshake costs
-// far more than the two stats, but handshakes come in thousands a second.
-const checkInterval = time.Second
+// CheckInterval is how often files are looked at: ACME clients give a new
+// certificate weeks before the old one ends, but people who replace one by hand
+// look at once.
+const CheckInterval = time.Second
 
 // warnBefore is how long before its end a certificate is complained of when it
 // is loaded: half of the 30 days before which ACME clients replace one.
@@ -28,9 +27,8 @@ type Events interface {
 	CertificateFault(err error)                  // can't be used, or not for long
 }
 
-// Pair is a certificate with its key in files. When they change they are read
-// again at the next handshake; while what is there then can't be used, which is
-// told once, the old pair stays.
+// Pair is a certificate with its key in files. While what is there can't be
+// used, which is told once, the pair that was read before stays.
 type Pair struct {
 	certificate, key string
 	events           Events
@@ -38,60 +36,59 @@ type Pair struct {
 	mu      sync.Mutex
 	current *tls.Certificate
 	read    [2]version // what current, or the last attempt to read it, is of
-	checked time.Time
-	warned  time.Time // when the end of the certificate was told of
+	warned  time.Time  // when the end of the certificate was told of
 }
 
 // Load reads a certificate, its chain and its key, in PEM.
 func Load(certificate, key string, events Events) (*Pair, error) {
 	p := &Pair{certificate: certificate, key: key, events: events}
-	p.read, p.checked = p.versions(), time.Now()
+	p.read = p.versions()
 	var err error
 	if p.current, err = p.load(); err != nil {
 		return nil, err
 	}
-	p.warnOfEnd(p.checked)
+	p.warnOfEnd(time.Now())
 	return p, nil
 }
 
-// Config is a TLS configuration with the pair: Go's defaults, with TLS 1.2 as
-// the least (RFC 8996). Records are not kept small in the beginning, since mail
-// is taken whole and not shown while it arrives.
-func (p *Pair) Config() *tls.Config {
+// ServerConfig is a TLS configuration: Go's defaults, with TLS 1.2 as the least
+// (RFC 8996). Records are not kept small in the beginning, since mail is taken
+// whole and not shown while it arrives.
+func ServerConfig(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
 	return &tls.Config{
 		MinVersion:                  tls.VersionTLS12,
 		DynamicRecordSizingDisabled: true,
-		GetCertificate:              p.get,
+		GetCertificate:              certificate,
 	}
 }
 
-func (p *Pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+// Current is the pair in use.
+func (p *Pair) Current() tls.Certificate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now := time.Now(); now.Sub(p.checked) >= checkInterval {
-		p.checked = now
-		p.refresh()
-		p.warnOfEnd(now)
-	}
-	return p.current, nil
+	return *p.current
 }
 
-// refresh reads the files if they changed. Certificate and key may be replaced
-// one after the other: a pair that does not match yet is a fault that the
-// second change ends.
-func (p *Pair) refresh() {
+// Refresh reads the files if they changed, and says whether there is another
+// certificate in use now. Certificate and key may be replaced one after the
+// other: a pair that does not match yet is a fault that the second change ends.
+func (p *Pair) Refresh() (changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.warnOfEnd(time.Now())
 	now := p.versions()
 	if now == p.read {
-		return
+		return false
 	}
 	p.read = now
 	c, err := p.load()
 	if err != nil {
 		p.events.CertificateFault(fmt.Errorf("the new certificate is not used, the old one stays: %w", err))
-		return
+		return false
 	}
 	p.current, p.warned = c, time.Time{}
 	p.events.Certificate(p.certificate, c.Leaf.NotAfter)
+	return true
 }
 
 func (p *Pair) load() (*tls.Certificate, error) {
@@ -126,18 +123,12 @@ type version struct {
 	mtime, ctime  syscall.Timespec
 }
 
-// versions is what the files are now. One that may not be looked at, since it
-// was read as root and the process is another user now, counts as unchanged.
-func (p *Pair) versions() [2]version {
-	vs := p.read
+// versions is what the files are now.
+func (p *Pair) versions() (vs [2]version) {
 	for i, file := range [...]string{p.certificate, p.key} {
-		fi, err := os.Stat(file)
-		switch {
-		case err == nil:
+		if fi, err := os.Stat(file); err == nil {
 			s := fi.Sys().(*syscall.Stat_t)
 			vs[i] = version{uint64(s.Dev), s.Ino, s.Size, s.Mtim, s.Ctim}
-		case !errors.Is(err, fs.ErrPermission):
-			vs[i] = version{}
 		}
 	}
 	return vs

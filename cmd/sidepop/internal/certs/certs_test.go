@@ -33,12 +33,8 @@ func TestPair(t *testing.T) {
 	}
 	serial := func() string {
 		t.Helper()
-		p.checked = time.Time{} // the interval is over
-		c, err := p.get(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c.Leaf.SerialNumber.String()
+		p.Refresh()
+		return p.Current().Leaf.SerialNumber.String()
 	}
 	first := serial()
 	if again := serial(); again != first || events != (told{}) {
@@ -61,9 +57,8 @@ func TestPair(t *testing.T) {
 	if serial() == first || events != (told{loaded: 1, faults: 2}) {
 		t.Errorf("replaced: the new pair must be used, told %+v", events)
 	}
-	checked := p.checked
-	if _, err := p.get(nil); err != nil || p.checked != checked {
-		t.Error("the files are looked at again within the interval")
+	if p.Refresh() {
+		t.Error("unchanged files are a change")
 	}
 }
 
@@ -99,7 +94,8 @@ func TestLocal(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(p.current.Leaf)
-	l, err := tls.Listen("tcp", "127.0.0.1:0", p.Config())
+	current := p.Current()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", ServerConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &current, nil }))
 	if err != nil {
 		t.Fatal(err)
 	}

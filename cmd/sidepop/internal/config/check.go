@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -19,6 +20,7 @@ func (c *Config) Check(euid int) error {
 	var ps Problems
 	for key, err := range map[string]error{
 		"user":             c.checkUser(euid),
+		"mail_user":        c.checkMailUser(euid),
 		"tls.certificate":  c.checkCertificate(),
 		"tls.key":          c.checkKey(),
 		"auth.passwd_file": c.checkPasswd(),
@@ -30,40 +32,48 @@ func (c *Config) Check(euid int) error {
 	return ps.asError()
 }
 
-// CheckUser is the part of [Config.Check] for commands that become the user.
-func (c *Config) CheckUser(euid int) error {
-	if err := c.checkUser(euid); err != nil {
-		return Problems{c.Problem("user", err.Error())}
-	}
-	return nil
-}
-
-// CheckPasswd is the part of [Config.Check] that has to hold for the user that
-// sidepop becomes too: passwd files are read at logins.
-func (c *Config) CheckPasswd() error {
-	if err := c.checkPasswd(); err != nil {
-		return Problems{c.Problem("auth.passwd_file", err.Error())}
-	}
-	return nil
-}
-
+// checkUser is about the user that the front becomes, which only root can make
+// it.
 func (c *Config) checkUser(euid int) error {
-	if c.User == "" {
-		if euid == 0 {
-			return fmt.Errorf(`missing, expected the user to become, since sidepop is started as root: user = "vmail", or whoever may read and remove the mail`)
-		}
+	if euid != 0 {
 		return nil
 	}
 	u, err := user.Lookup(c.User)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%q, expected a user of this machine (getent passwd lists them)", c.User)
+		return fmt.Errorf(`%q, expected a user of this machine: "useradd --system --user-group --no-create-home --shell /usr/sbin/nologin %s" makes it`, c.User, c.User)
 	case u.Uid == "0":
-		return fmt.Errorf("%q has the user id 0, expected a user without root's rights", c.User)
-	case euid != 0 && u.Uid != fmt.Sprint(euid):
-		return fmt.Errorf("%q, expected sidepop to be started as that user or as root; it runs as user id %d", c.User, euid)
+		return fmt.Errorf("%q has the user id 0, expected a user without root's rights, and one that owns nothing", c.User)
 	}
 	return nil
+}
+
+func (c *Config) checkMailUser(euid int) error {
+	if c.MailUser == "" {
+		return nil
+	}
+	u, err := user.Lookup(c.MailUser)
+	if err != nil {
+		return fmt.Errorf("%q, expected a user of this machine (getent passwd lists them)", c.MailUser)
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%q has the user id %s, expected a number", c.MailUser, u.Uid)
+	case euid != 0 && uid != euid:
+		return fmt.Errorf("%q, expected sidepop to be started as that user or as root; it runs as user id %d", c.MailUser, euid)
+	case euid == 0 && uid < c.MinUID:
+		return fmt.Errorf("%q has the user id %d, expected one from minimum_uid = %d on", c.MailUser, uid, c.MinUID)
+	case euid == 0 && c.isFront(u.Uid):
+		return fmt.Errorf("%q is user too, expected another one: what speaks to the network must not own mail", c.MailUser)
+	}
+	return nil
+}
+
+// isFront says whether an id is that of the front's user.
+func (c *Config) isFront(uid string) bool {
+	u, err := user.Lookup(c.User)
+	return err == nil && u.Uid == uid
 }
 
 func (c *Config) checkCertificate() error {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -12,7 +13,8 @@ import (
 )
 
 // TestCheck has configurations that do not fit the machine beside the messages
-// they must give. $D stands for a folder with the files below.
+// they must give. $D stands for a folder with the files below, $U for the user id
+// that runs the test, $N for that of nobody.
 func TestCheck(t *testing.T) {
 	dir := t.TempDir()
 	for _, n := range []string{"1", "2"} {
@@ -33,16 +35,42 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	const other = 12345 // the user id of nobody in particular
+	nobody := userID(t, "nobody")
+	makes := `expected a user of this machine: "useradd --system --user-group --no-create-home --shell /usr/sbin/nologin `
+	noDefault := ""
+	if _, err := user.Lookup(DefaultUser); err != nil {
+		noDefault = `f: user: "sidepop", ` + makes + `sidepop" makes it`
+	}
 	tests := []struct {
 		euid       int
 		text, want string // want is the message, or ""
 	}{
-		{other, ``, ``},
+		{0, ``, noDefault},
 		{0, `user = "nobody"`, ``},
-		{0, ``, `f: user: missing, expected the user to become, since sidepop is started as root: user = "vmail", or whoever may read and remove the mail`},
-		{0, `user = "nosuchuser"`, `f:4: user: "nosuchuser", expected a user of this machine (getent passwd lists them)`},
-		{0, `user = "root"`, `f:4: user: "root" has the user id 0, expected a user without root's rights`},
-		{other, `user = "nobody"`, `f:4: user: "nobody", expected sidepop to be started as that user or as root; it runs as user id 12345`},
+		{0, `user = "nosuchuser"`, `f:4: user: "nosuchuser", ` + makes + `nosuchuser" makes it`},
+		{0, `user = "root"`, `f:4: user: "root" has the user id 0, expected a user without root's rights, and one that owns nothing`},
+		{other, ``, ``}, // nobody is made another user but by root
+		{other, `user = "nosuchuser"`, ``},
+		{other, `user = "root"`, ``},
+
+		{0, "user = \"daemon\"\nmail_user = \"nobody\"", ``},
+		{0, "user = \"daemon\"\nmail_user = \"nobody\"\nminimum_uid = $N", ``},
+		{0, "user = \"daemon\"\nmail_user = \"nosuchuser\"",
+			`f:5: mail_user: "nosuchuser", expected a user of this machine (getent passwd lists them)`},
+		{0, "user = \"daemon\"\nmail_user = \"root\"",
+			`f:5: mail_user: "root" has the user id 0, expected one from minimum_uid = 1000 on`},
+		{0, "user = \"daemon\"\nmail_user = \"root\"\nminimum_uid = 1",
+			`f:5: mail_user: "root" has the user id 0, expected one from minimum_uid = 1 on`},
+		{0, "user = \"daemon\"\nmail_user = \"nobody\"\nminimum_uid = 2147483647",
+			`f:5: mail_user: "nobody" has the user id $N, expected one from minimum_uid = 2147483647 on`},
+		{0, "user = \"nobody\"\nmail_user = \"nobody\"",
+			`f:5: mail_user: "nobody" is user too, expected another one: what speaks to the network must not own mail`},
+		{nobody, `mail_user = "nobody"`, ``},
+		{nobody, "mail_user = \"nobody\"\nminimum_uid = 2147483647", ``}, // it reads what it may
+		{other, `mail_user = "nobody"`,
+			`f:4: mail_user: "nobody", expected sidepop to be started as that user or as root; it runs as user id 12345`},
+		{other, `mail_user = "nosuchuser"`,
+			`f:4: mail_user: "nosuchuser", expected a user of this machine (getent passwd lists them)`},
 
 		{other, `tls = {certificate = "$D/cert1", key = "$D/key1"}`, ``},
 		{other, `tls = {certificate = "$D/cert1", key = "$D/key2"}`,
@@ -69,16 +97,17 @@ func TestCheck(t *testing.T) {
 		{other, `passwd = "$D/users/%d"`,
 			`f:3: auth.passwd_file: $D/users is not a folder, expected the folder with the domains' files`},
 
-		{0, `tls = {certificate = "$D/cert1", key = "$D/key2"}`, // all at once
-			`f: user: missing, expected the user to become, since sidepop is started as root: user = "vmail", or whoever may read and remove the mail
-f:4: tls.key: $D/key2 is not the key of $D/cert1, expected its private key without passphrase in PEM (private key does not match public key)`},
+		{0, "user = \"root\"\nmail_user = \"nosuchuser\"\ntls = {certificate = \"$D/cert1\", key = \"$D/key2\"}", // all at once
+			`f:4: user: "root" has the user id 0, expected a user without root's rights, and one that owns nothing
+f:5: mail_user: "nosuchuser", expected a user of this machine (getent passwd lists them)
+f:6: tls.key: $D/key2 is not the key of $D/cert1, expected its private key without passphrase in PEM (private key does not match public key)`},
 	}
 	for _, tt := range tests {
 		passwd, line := `"$D/users"`, tt.text
 		if rest, ok := strings.CutPrefix(tt.text, "passwd = "); ok {
 			passwd, line = rest, ""
 		}
-		fill := strings.NewReplacer("$D", dir, "$U", me.Uid)
+		fill := strings.NewReplacer("$D", dir, "$U", me.Uid, "$N", strconv.Itoa(nobody))
 		text := fmt.Sprintf("\nlisten.pop3 = [\"[::]:110\"]\nauth.passwd_file = %s\n%s\n", passwd, line)
 		c, err := Parse("f", fill.Replace(text))
 		if err != nil {
@@ -93,4 +122,18 @@ f:4: tls.key: $D/key2 is not the key of $D/cert1, expected its private key witho
 			t.Errorf("%s as %d:\n got %s\nwant %s", tt.text, tt.euid, got, want)
 		}
 	}
+}
+
+// userID is the user id of one of the users that every machine has.
+func userID(t *testing.T, name string) int {
+	t.Helper()
+	u, err := user.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }

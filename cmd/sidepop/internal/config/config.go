@@ -10,20 +10,27 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"sidepop/index"
 	"sidepop/pop3"
 )
 
-// DefaultFile is where `sidepop serve` looks for its configuration.
+// DefaultFile is where the roles look for the configuration.
 const DefaultFile = "/etc/sidepop/sidepop.toml"
+
+// KeeperSocket is the file in Config.Runtime where the front finds the keeper.
+const KeeperSocket = "keeper.sock"
 
 // Config is a configuration file's content. Fields are named after the keys.
 type Config struct {
 	Hostname string
-	User     string // empty: not given
+	User     string // of the front
+	Runtime  string // the folder of the keeper's socket
 	Mailbox  string // a template for auth.Account.Expand
+	MailUser string // empty: every account says itself whose its mail is
+	MinUID   int    // the least user id that mail is served of
 	UIDL     index.Scheme
 	XUIDL    bool
 
@@ -92,6 +99,17 @@ type Log struct {
 }
 
 const (
+	// DefaultUser is the user that packages make.
+	DefaultUser = "sidepop"
+
+	// DefaultRuntime is where system services keep their sockets (hier(7);
+	// systemd's RuntimeDirectory).
+	DefaultRuntime = "/run/sidepop"
+
+	// DefaultMinUID is where the ids of people begin (login.defs(5)): below are
+	// services, whose files are no mail.
+	DefaultMinUID = 1000
+
 	// DefaultMailbox is where MTAs that deliver to home directories usually
 	// put Maildirs.
 	DefaultMailbox = "~/Maildir"
@@ -127,7 +145,10 @@ var (
 // Default is a configuration with every default.
 func Default() *Config {
 	return &Config{
+		User:    DefaultUser,
+		Runtime: DefaultRuntime,
 		Mailbox: DefaultMailbox,
+		MinUID:  DefaultMinUID,
 		UIDL:    index.SchemeOwn,
 		POP3:    POP3{UTF8Headers: pop3.SendUTF8, Expire: "NEVER"},
 		Index: Index{
@@ -172,9 +193,15 @@ const (
 	// minWait gives slow machines the time for a TLS handshake.
 	minWait = 5 * time.Second
 
-	// maxStateDir leaves room for the name of the control socket in what a
+	// maxStateDir leaves room for the longest name of a socket in it in what a
 	// socket's address takes (unix(7): 108 bytes with the zero at the end).
-	maxStateDir = 107 - len("/control")
+	maxStateDir = 107 - len("/notify-keeper")
+
+	// maxRuntime leaves room for the name of the keeper's socket in the same way.
+	maxRuntime = 107 - len("/"+KeeperSocket)
+
+	// maxUID is where an int ends on small machines.
+	maxUID = 1<<31 - 1
 
 	// Commits that are too rare or too large make logins wait for the disk, and
 	// a crash costly; those that are too frequent wear it out.
@@ -200,7 +227,10 @@ func (c *Config) keys() []key {
 	return []key{
 		{"hostname", hostname(&c.Hostname)},
 		{"user", userName(&c.User)},
+		{"runtime_dir", folder(&c.Runtime, maxRuntime)},
 		{"mailbox", mailbox(&c.Mailbox)},
+		{"mail_user", userName(&c.MailUser)},
+		{"minimum_uid", number(&c.MinUID, 1, maxUID)},
 		{"uidl", choice(&c.UIDL, map[string]index.Scheme{
 			"sidepop": index.SchemeOwn,
 			"md5":     index.SchemeMD5,
@@ -252,4 +282,25 @@ func (c *Config) keys() []key {
 		{"log.level", text(&c.Log.Level, Levels)},
 		{"log.format", text(&c.Log.Format, Formats)},
 	}
+}
+
+// HoldOver gives c the values of another configuration, that of a server's start,
+// in what holds only from a start on. It says which keys, or tables, that are.
+func (c *Config) HoldOver(started *Config) (keys []string) {
+	hold := func(key string, changed bool) {
+		if changed {
+			keys = append(keys, key)
+		}
+	}
+	hold("user", c.User != started.User)
+	hold("runtime_dir", c.Runtime != started.Runtime)
+	hold("uidl", c.UIDL != started.UIDL)
+	hold("x_uidl", c.XUIDL != started.XUIDL)
+	hold("uidl_lists_before", !c.ListsBefore.Equal(started.ListsBefore))
+	hold("listen", !slices.Equal(c.Listen.POP3, started.Listen.POP3) || !slices.Equal(c.Listen.POP3S, started.Listen.POP3S))
+	hold("index", c.Index != started.Index)
+	hold("log", c.Log != started.Log)
+	c.User, c.Runtime, c.UIDL, c.XUIDL = started.User, started.Runtime, started.UIDL, started.XUIDL
+	c.ListsBefore, c.Listen, c.Index, c.Log = started.ListsBefore, started.Listen, started.Index, started.Log
+	return keys
 }

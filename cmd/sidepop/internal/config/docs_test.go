@@ -12,11 +12,12 @@ import (
 const (
 	manPage    = "../../../../contrib/man/sidepop.toml.5"
 	sampleFile = "../../../../contrib/sidepop.toml"
+	readme     = "../../../../README.md"
 )
 
 // withoutDefault are the keys that an operator has to decide on.
 var withoutDefault = []string{
-	"user", "listen.pop3", "listen.pop3s", "tls.certificate", "tls.key", "auth.passwd_file",
+	"mail_user", "listen.pop3", "listen.pop3s", "tls.certificate", "tls.key", "auth.passwd_file",
 }
 
 func keyNames() (names []string) {
@@ -37,7 +38,7 @@ func readText(t *testing.T, file string) string {
 // equalDefaults says whether c has the defaults in all that has one.
 func equalDefaults(c *Config) bool {
 	got := *c
-	got.User, got.Listen, got.TLS, got.Auth.PasswdFile, got.file, got.lines = "", Listen{}, TLS{}, "", "", nil
+	got.MailUser, got.Listen, got.TLS, got.Auth.PasswdFile, got.file, got.lines = "", Listen{}, TLS{}, "", "", nil
 	return reflect.DeepEqual(&got, Default())
 }
 
@@ -104,5 +105,28 @@ func TestSample(t *testing.T) {
 	}
 	if !strings.Contains(sample, "\n#hostname = ") {
 		t.Error("hostname is not in the sample")
+	}
+}
+
+// TestExamples parses the configurations that the manual page and README.md
+// show, which are for mail that belongs to one user.
+func TestExamples(t *testing.T) {
+	for file, pattern := range map[string]string{
+		manPage: `(?ms)^\.Bd -literal.*?$(.*?)^\.Ed`,
+		readme:  "(?ms)^```toml$(.*?)^```",
+	} {
+		examples := regexp.MustCompile(pattern).FindAllStringSubmatch(readText(t, file), -1)
+		if len(examples) != 1 {
+			t.Errorf("%s: %d examples, expected one", file, len(examples))
+			continue
+		}
+		c, err := Parse(file, examples[0][1])
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if c.User != DefaultUser || c.MailUser == "" || c.TLS.Certificate == "" {
+			t.Errorf("%s: %+v", file, c)
+		}
 	}
 }

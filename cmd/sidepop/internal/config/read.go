@@ -60,6 +60,15 @@ const maxFile = 1 << 20
 
 // Read reads and checks a configuration file. The error is [Problems].
 func Read(file string) (*Config, error) {
+	text, err := Text(file)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(file, text)
+}
+
+// Text gives the content of a configuration file. The error is [Problems].
+func Text(file string) (string, error) {
 	fi, err := os.Stat(file)
 	switch {
 	case err != nil:
@@ -75,9 +84,9 @@ func Read(file string) (*Config, error) {
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return nil, Problems{{File: file, Text: "can't be read: " + reason(err)}}
+		return "", Problems{{File: file, Text: "can't be read: " + reason(err)}}
 	}
-	return Parse(file, string(data))
+	return string(data), nil
 }
 
 // reason is an error without the path that the caller names itself.

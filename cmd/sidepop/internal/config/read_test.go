@@ -1,10 +1,12 @@
 package config
 
 import (
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,8 +22,11 @@ auth.passwd_file = "/users"
 func TestParse(t *testing.T) {
 	c, err := Parse("f", `
 hostname = "mx_1.example.org"
-user = "vmail"
+user = "pop"
+runtime_dir = "/srv/run//pop/"
 mailbox = "/var/mail/%d/%n/"
+mail_user = "vmail"
+minimum_uid = 500
 uidl = "courier"
 x_uidl = true
 uidl_lists_before = 2026-11-22T08:30:00+01:00
@@ -54,8 +59,8 @@ format = "journald"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Hostname != "mx_1.example.org" || c.User != "vmail" || c.Mailbox != "/var/mail/%d/%n/" ||
-		c.UIDL != index.SchemeCourier || !c.XUIDL || c.ListsBefore.Unix() != 1795332600 {
+	if c.Hostname != "mx_1.example.org" || c.User != "pop" || c.Runtime != "/srv/run/pop" ||
+		c.Mailbox != "/var/mail/%d/%n/" || c.MailUser != "vmail" || c.MinUID != 500 || c.UIDL != index.SchemeCourier || !c.XUIDL || c.ListsBefore.Unix() != 1795332600 {
 		t.Errorf("top: %+v", c)
 	}
 	if len(c.Listen.POP3) != 2 || c.Listen.POP3S[0] != netip.MustParseAddrPort("[::]:995") {
@@ -104,6 +109,20 @@ f: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or bot
 		{minimal + `hostname = "evil>\r\n+OK"`, `f:3: hostname: "evil>\r\n+OK", expected a host name such as "mx.example.org"`},
 		{minimal + `user = ""`, `f:3: user: "", expected the name of a user of this machine, such as "vmail"`},
 		{minimal + `user = 0`, `f:3: user: 0, expected the name of a user of this machine, such as "vmail"`},
+		{minimal + `mail_user = ""`, `f:3: mail_user: "", expected the name of a user of this machine, such as "vmail"`},
+		{minimal + `mail_user = 5000`, `f:3: mail_user: 5000, expected the name of a user of this machine, such as "vmail"`},
+		{minimal + `mailuser = "vmail"`, `f:3: mailuser: unknown key, expected mail_user?`},
+		{minimal + "[auth]\nmail_user = \"vmail\"", `f:4: auth.mail_user: unknown key, expected mail_user? It belongs above the first table.`},
+		{minimal + `minimum_uid = 0`, `f:3: minimum_uid: 0, expected a whole number from 1 to 2147483647`},
+		{minimal + `minimum_uid = 2147483648`, `f:3: minimum_uid: 2147483648, expected a whole number from 1 to 2147483647`},
+		{minimal + `minimum_uid = "1000"`, `f:3: minimum_uid: "1000", expected a whole number from 1 to 2147483647`},
+		{minimal + `minimum_gid = 1000`, `f:3: minimum_gid: unknown key, expected minimum_uid?`},
+		{minimal + `runtime_dir = ""`, `f:3: runtime_dir: "", expected the path of a folder, from /, of at most 95 bytes`},
+		{minimal + `runtime_dir = "//"`, `f:3: runtime_dir: "//", expected the path of a folder, from /, of at most 95 bytes`},
+		{minimal + `runtime_dir = "run/sidepop"`, `f:3: runtime_dir: "run/sidepop", expected the path of a folder, from /, of at most 95 bytes`},
+		{minimal + `runtime_dir = "/run/\u0000"`, `f:3: runtime_dir: "/run/\x00", expected the path of a folder, from /, of at most 95 bytes`},
+		{minimal + `runtime_dir = "/` + strings.Repeat("x", 95) + `"`,
+			`f:3: runtime_dir: "/` + strings.Repeat("x", 95) + `", expected the path of a folder, from /, of at most 95 bytes`},
 		{minimal + `mailbox = "Maildir"`, `f:3: mailbox: "Maildir", expected a path that begins with "/", "~/" or "%h", in which %u, %n and %d stand for the user`},
 		{minimal + `mailbox = "/mail/%x"`, `f:3: mailbox: "/mail/%x": auth: expand: unknown variable "%x": only %u, %n, %d, %h and %% exist`},
 		{minimal + `uidl = "Md5"`, `f:3: uidl: "Md5", expected one of "courier", "md5", "sidepop"`},
@@ -132,11 +151,11 @@ f: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or bot
 		{minimal + `pop3.expire = "30"`, `f:3: pop3.expire: "30", expected "never", a number of days from 0 to 3650 without quotes, or "" to announce nothing`},
 		{minimal + `pop3.expire = -1`, `f:3: pop3.expire: -1, expected "never", a number of days from 0 to 3650 without quotes, or "" to announce nothing`},
 
-		{minimal + `index.state_dir = ""`, `f:3: index.state_dir: "", expected the path of a folder, from /, of at most 99 bytes`},
-		{minimal + `index.state_dir = "/"`, `f:3: index.state_dir: "/", expected the path of a folder, from /, of at most 99 bytes`},
-		{minimal + `index.state_dir = "sidepop"`, `f:3: index.state_dir: "sidepop", expected the path of a folder, from /, of at most 99 bytes`},
-		{minimal + `index.state_dir = "/` + strings.Repeat("x", 99) + `"`,
-			`f:3: index.state_dir: "/` + strings.Repeat("x", 99) + `", expected the path of a folder, from /, of at most 99 bytes`},
+		{minimal + `index.state_dir = ""`, `f:3: index.state_dir: "", expected the path of a folder, from /, of at most 93 bytes`},
+		{minimal + `index.state_dir = "/"`, `f:3: index.state_dir: "/", expected the path of a folder, from /, of at most 93 bytes`},
+		{minimal + `index.state_dir = "sidepop"`, `f:3: index.state_dir: "sidepop", expected the path of a folder, from /, of at most 93 bytes`},
+		{minimal + `index.state_dir = "/` + strings.Repeat("x", 93) + `"`,
+			`f:3: index.state_dir: "/` + strings.Repeat("x", 93) + `", expected the path of a folder, from /, of at most 93 bytes`},
 		{minimal + `index.watch = true`, `f:3: index.watch: true, expected one of "active", "all", "none"`},
 		{minimal + `index.commit_delay = "0s"`, `f:3: index.commit_delay: "0s", expected a time from "10ms" to "10m", such as "90s" or "1h30m"`},
 		{minimal + `index.commit_count = 0`, `f:3: index.commit_count: 0, expected a whole number from 100 to 100000`},
@@ -179,6 +198,27 @@ f:6: log.level: 1, expected one of "error", "warn", "info", "debug"`},
 	}
 	if _, err := Parse("f", minimal); err != nil {
 		t.Errorf("what is good in all of them is refused: %v", err)
+	}
+}
+
+// TestBounds has values that are just not too little or too much: a path of the
+// most bytes leaves room for a socket in it, whose address the kernel takes.
+func TestBounds(t *testing.T) {
+	c, err := Parse("f", minimal+"minimum_uid = 1\nruntime_dir = \"/"+strings.Repeat("r", 94)+"\"\nindex.state_dir = \"/"+strings.Repeat("s", 92)+"\"")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.MinUID != 1 {
+		t.Errorf("minimum_uid: %d", c.MinUID)
+	}
+	const most = len(syscall.RawSockaddrUnix{}.Path) - 1 // a zero comes last
+	for _, socket := range []string{c.Runtime + "/" + KeeperSocket, c.Index.StateDir + "/notify-keeper"} {
+		if len(socket) != most {
+			t.Errorf("%s has %d bytes, not %d", socket, len(socket), most)
+		}
+	}
+	if c, err = Parse("f", minimal+"minimum_uid = 2147483647"); err != nil || c.MinUID != math.MaxInt32 {
+		t.Errorf("minimum_uid: %+v, %v", c, err)
 	}
 }
 

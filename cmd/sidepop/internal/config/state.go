@@ -9,26 +9,42 @@ import (
 	"syscall"
 )
 
-// PrepareState makes the state folder, for the user with these ids, if it is
-// not there, and finds out whether it is safe to use: what others can change in
-// it would be taken for what sidepop has written. The error is [Problems].
-func (c *Config) PrepareState(uid, gid int) error {
-	if err := prepareState(c.Index.StateDir, uid, gid); err != nil {
+// PrepareState makes the state folder if it is not there, and finds out whether
+// it is safe to use: what others can change in it would be taken for what sidepop
+// has written. The error is [Problems].
+func (c *Config) PrepareState() error {
+	if err := prepare(c.Index.StateDir, 0o700); err != nil {
 		return Problems{c.Problem("index.state_dir", err.Error())}
 	}
 	return nil
 }
 
-func prepareState(dir string, uid, gid int) error {
+// PrepareRuntime is PrepareState for the folder of the keeper's socket, which is
+// the root directory of the front: nothing else may be in it. The front may look
+// into it.
+func (c *Config) PrepareRuntime() error {
+	err := prepare(c.Runtime, 0o755)
+	if err == nil {
+		err = onlySocket(c.Runtime)
+	}
+	if err != nil {
+		return Problems{c.Problem("runtime_dir", err.Error())}
+	}
+	return nil
+}
+
+// prepare makes a folder of this process's user, which others can't change.
+func prepare(dir string, mode fs.FileMode) error {
 	err := os.MkdirAll(filepath.Dir(dir), 0o755)
 	if err == nil {
-		err = os.Mkdir(dir, 0o700)
+		err = os.Mkdir(dir, mode)
 	}
-	made := err == nil
+	if err == nil {
+		err = os.Chmod(dir, mode) // whatever the umask is
+	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s can't be made by user id %d (%s), expected a folder that it owns: make one, with mode 700", dir, os.Geteuid(), reason(err))
+		return fmt.Errorf("%s can't be made by user id %d (%s), expected a folder that it owns: make one, with mode %o", dir, os.Geteuid(), reason(err), mode)
 	}
-	// By the descriptor: what is looked at is what is given away.
 	f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("%s can't be opened by user id %d (%s), expected a folder of its own", dir, os.Geteuid(), reason(err))
@@ -38,24 +54,28 @@ func prepareState(dir string, uid, gid int) error {
 	if err != nil {
 		return err
 	}
-	owner := int(fi.Sys().(*syscall.Stat_t).Uid)
-	if owner != uid && os.Geteuid() == 0 && (made || owner == 0 && isEmpty(f)) {
-		if err := f.Chown(uid, gid); err != nil {
-			return fmt.Errorf("%s can't be given to user id %d (%s), expected a file system with owners", dir, uid, reason(err))
-		}
-		owner = uid
-	}
+	uid, owner := os.Geteuid(), int(fi.Sys().(*syscall.Stat_t).Uid)
 	switch {
 	case owner != uid:
 		return fmt.Errorf("%s belongs to user id %d, expected a folder of user id %d: chown -R %d %s, if nothing else uses it", dir, owner, uid, uid, dir)
 	case fi.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%s has mode %#o, expected a folder that only its owner can change: chmod 700 %s", dir, fi.Mode().Perm(), dir)
+		return fmt.Errorf("%s has mode %#o, expected a folder that only its owner can change: chmod %o %s", dir, fi.Mode().Perm(), mode, dir)
+	case fi.Mode().Perm()&mode&0o001 != mode&0o001:
+		return fmt.Errorf("%s has mode %#o, expected a folder that the front's user can look into: chmod %o %s", dir, fi.Mode().Perm(), mode, dir)
 	}
 	return nil
 }
 
-// isEmpty keeps root from giving away a folder that is something else's.
-func isEmpty(dir *os.File) bool {
-	names, _ := dir.Readdirnames(1)
-	return len(names) == 0
+// onlySocket finds out whether a folder has nothing but what is the keeper's.
+func onlySocket(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() != KeeperSocket || e.Type() != fs.ModeSocket {
+			return fmt.Errorf("%s has %q in it, expected a folder with nothing but the keeper's socket: it is all that the front can see", dir, e.Name())
+		}
+	}
+	return nil
 }

@@ -1,83 +1,193 @@
 package config
 
 import (
-	"fmt"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 )
 
-// TestPrepareState has what is in the place of the state folder beside what is
-// said of it, or nothing where it is right. $D is the folder, $U who runs the
-// test, $O somebody else.
-func TestPrepareState(t *testing.T) {
-	me := os.Getuid()
-	other := me + 1
+// TestPrepare has what is in the place of a folder beside what is said of it, or
+// nothing where it is right. $D is the folder, $M the mode that it is made with,
+// $U who runs the test, $O somebody else.
+func TestPrepare(t *testing.T) {
+	me, other := os.Getuid(), 1
+	if me != 0 {
+		other = 0
+	}
+	const onlyOwner = "$D has mode $A, expected a folder that only its owner can change: chmod $M $D"
 	for _, tt := range []struct {
 		name string
-		make func(dir string) error
-		uid  int
-		root bool // for root alone
+		put  func(dir string) error
 		want string
 	}{
-		{"nothing", func(string) error { return nil }, me, false, ""},
-		{"own", func(dir string) error { return os.Mkdir(dir, 0o700) }, me, false, ""},
-		{"own, readable", func(dir string) error { return os.Mkdir(dir, 0o755) }, me, false, ""},
-		{"own, used", func(dir string) error { return os.MkdirAll(dir+"/x", 0o700) }, me, false, ""},
-		{"own, writable", func(dir string) error {
-			return firstError(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o770))
-		}, me, false, "$D has mode 0770, expected a folder that only its owner can change: chmod 700 $D"},
-		{"a file", func(dir string) error { return os.WriteFile(dir, nil, 0o600) }, me, false,
-			"$D can't be opened by user id $U (not a directory), expected a folder of its own"},
-		{"nowhere", func(dir string) error { return os.WriteFile(filepath.Dir(dir)+"/f", nil, 0o600) }, me, false,
-			"$D can't be made by user id $U (not a directory), expected a folder that it owns: make one, with mode 700"},
-
-		{"nothing, for another", func(string) error { return nil }, other, true, ""},
-		{"empty, for another", func(dir string) error { return os.Mkdir(dir, 0o700) }, other, true, ""},
+		{"nothing", nothing, ""},
+		{"own", mode(0o755), ""},
+		{"own, writable for the group", mode(0o770), strings.Replace(onlyOwner, "$A", "0770", 1)},
+		{"own, writable for others", mode(0o757), strings.Replace(onlyOwner, "$A", "0757", 1)},
+		{"own, such as /tmp", mode(0o777 | fs.ModeSticky), strings.Replace(onlyOwner, "$A", "0777", 1)},
+		{"a link to an own one", func(dir string) error {
+			return firstError(mode(0o755)(dir+".real"), os.Symlink(dir+".real", dir))
+		}, ""},
+		{"a link to nothing", func(dir string) error { return os.Symlink("nothing", dir) },
+			"$D can't be opened by user id $U (no such file or directory), expected a folder of its own"},
 		{"another's", func(dir string) error {
-			return firstError(os.MkdirAll(dir+"/x", 0o700), os.Chown(dir, other, other))
-		}, other, true, ""},
-		{"used, for another", func(dir string) error { return os.MkdirAll(dir+"/x", 0o700) }, other, true,
-			"$D belongs to user id $U, expected a folder of user id $O: chown -R $O $D, if nothing else uses it"},
+			if me != 0 {
+				return os.Symlink("/", dir)
+			}
+			return firstError(os.Mkdir(dir, 0o700), os.Chown(dir, other, other))
+		}, "$D belongs to user id $O, expected a folder of user id $U: chown -R $U $D, if nothing else uses it"},
+		{"a file", func(dir string) error { return os.WriteFile(dir, nil, 0o600) },
+			"$D can't be opened by user id $U (not a directory), expected a folder of its own"},
+		{"a FIFO", func(dir string) error { return syscall.Mkfifo(dir, 0o600) },
+			"$D can't be opened by user id $U (not a directory), expected a folder of its own"},
+		{"below a file", func(dir string) error {
+			return firstError(os.Remove(filepath.Dir(dir)), os.WriteFile(filepath.Dir(dir), nil, 0o600))
+		}, "$D can't be made by user id $U (not a directory), expected a folder that it owns: make one, with mode $M"},
 	} {
-		if tt.root && me != 0 {
-			continue
+		for _, f := range folders {
+			dir := inPlace(t, tt.put)
+			fill := strings.NewReplacer("$D", dir, "$M", strconv.FormatInt(int64(f.mode), 8),
+				"$U", strconv.Itoa(me), "$O", strconv.Itoa(other))
+			if got, want := f.prepare(dir), fill.Replace(f.want(tt.want)); got != want {
+				t.Errorf("%s, %s:\n got %s\nwant %s", f.key, tt.name, got, want)
+			}
 		}
-		dir := t.TempDir() + "/above/state"
-		if err := os.Mkdir(filepath.Dir(dir), 0o700); err != nil {
-			t.Fatal(err)
+	}
+}
+
+// TestPrepareMakes has the folders made with their modes, and those above too.
+func TestPrepareMakes(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o022))
+	for _, f := range folders {
+		above := filepath.Join(t.TempDir(), "above")
+		dir := filepath.Join(above, "folder")
+		for range 2 { // at the second start it is there
+			if got := f.prepare(dir); got != "" {
+				t.Fatalf("%s: %s", f.key, got)
+			}
 		}
-		if err := tt.make(dir); err != nil {
-			t.Fatal(err)
+		for path, mode := range map[string]fs.FileMode{above: 0o755, dir: f.mode} {
+			fi, err := os.Stat(path)
+			if err != nil || fi.Mode() != mode|fs.ModeDir {
+				t.Errorf("%s: %s: %v, %v, want mode %o", f.key, path, fi, err, mode)
+			}
 		}
-		if tt.name == "nowhere" {
-			dir = filepath.Dir(dir) + "/f/state"
+	}
+}
+
+// TestPrepareContents has what is in a folder of the right owner and mode. The
+// state folder may have anything in it, that of the socket nothing else.
+func TestPrepareContents(t *testing.T) {
+	const only = "$D has $N in it, expected a folder with nothing but the keeper's socket: it is all that the front can see"
+	for _, tt := range []struct {
+		name string
+		put  func(dir string) error
+		want string // of the socket's folder
+	}{
+		{"nothing", nothing, ""},
+		{"the socket", socket(KeeperSocket), ""},
+		{"a file of its name", file(KeeperSocket), strings.Replace(only, "$N", `"keeper.sock"`, 1)},
+		{"a link of its name", func(dir string) error {
+			return firstError(socket("x")(filepath.Dir(dir)), os.Symlink("../x", dir+"/"+KeeperSocket))
+		}, strings.Replace(only, "$N", `"keeper.sock"`, 1)},
+		{"a folder of its name", folderIn(KeeperSocket), strings.Replace(only, "$N", `"keeper.sock"`, 1)},
+		{"another socket", socket("other.sock"), strings.Replace(only, "$N", `"other.sock"`, 1)},
+		{"a file beside it", func(dir string) error {
+			return firstError(socket(KeeperSocket)(dir), file("password")(dir))
+		}, strings.Replace(only, "$N", `"password"`, 1)},
+		{"a hidden folder", folderIn(".x"), strings.Replace(only, "$N", `".x"`, 1)},
+		{"a name of two lines", file("a\nb"), strings.Replace(only, "$N", `"a\nb"`, 1)},
+	} {
+		for _, f := range folders {
+			dir := inPlace(t, func(dir string) error {
+				return firstError(os.Mkdir(dir, f.mode), tt.put(dir))
+			})
+			want := ""
+			if f.key == "runtime_dir" {
+				want = strings.ReplaceAll(f.want(tt.want), "$D", dir)
+			}
+			if got := f.prepare(dir); got != want {
+				t.Errorf("%s, %s:\n got %s\nwant %s", f.key, tt.name, got, want)
+			}
 		}
-		c := Default()
-		c.file, c.Index.StateDir = "f", dir
-		got := ""
-		if err := c.PrepareState(tt.uid, tt.uid); err != nil {
-			got = err.Error()
+	}
+}
+
+// ownFolder is one of those that sidepop makes for itself.
+type ownFolder struct {
+	key   string
+	mode  fs.FileMode // that it is made with
+	ready func(c *Config, dir string) error
+}
+
+var folders = []ownFolder{
+	{"index.state_dir", 0o700, func(c *Config, dir string) error {
+		c.Index.StateDir = dir
+		return c.PrepareState()
+	}},
+	{"runtime_dir", 0o755, func(c *Config, dir string) error {
+		c.Runtime = dir
+		return c.PrepareRuntime()
+	}},
+}
+
+// prepare is what is said of dir in the place of the folder.
+func (f ownFolder) prepare(dir string) string {
+	c := Default()
+	c.file = "f"
+	if err := f.ready(c, dir); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// want is a message with the key that it is about; none stays none.
+func (f ownFolder) want(message string) string {
+	if message == "" {
+		return ""
+	}
+	return "f: " + f.key + ": " + message
+}
+
+// inPlace puts something in a folder's place, which it gives.
+func inPlace(t *testing.T, put func(dir string) error) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "above", "folder")
+	if err := firstError(os.Mkdir(filepath.Dir(dir), 0o700), put(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func nothing(string) error { return nil }
+
+// mode makes a folder with a mode whatever the umask is.
+func mode(m fs.FileMode) func(dir string) error {
+	return func(dir string) error { return firstError(os.Mkdir(dir, 0o700), os.Chmod(dir, m)) }
+}
+
+// file, folderIn and socket make something in a folder.
+func file(name string) func(dir string) error {
+	return func(dir string) error { return os.WriteFile(filepath.Join(dir, name), nil, 0o600) }
+}
+
+func folderIn(name string) func(dir string) error {
+	return func(dir string) error { return os.Mkdir(filepath.Join(dir, name), 0o700) }
+}
+
+func socket(name string) func(dir string) error {
+	return func(dir string) error {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, name), Net: "unix"})
+		if err != nil {
+			return err
 		}
-		want := ""
-		if tt.want != "" {
-			want = "f: index.state_dir: " + strings.NewReplacer("$D", dir, "$U", fmt.Sprint(me), "$O", fmt.Sprint(other)).Replace(tt.want)
-		}
-		if got != want {
-			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, want)
-		}
-		if want != "" {
-			continue
-		}
-		fi, err := os.Stat(dir)
-		if err != nil || !fi.IsDir() || int(fi.Sys().(*syscall.Stat_t).Uid) != tt.uid {
-			t.Errorf("%s: %v, %v", tt.name, fi, err)
-		}
-		if tt.name == "nothing" && fi.Mode().Perm() != 0o700 {
-			t.Errorf("made with mode %v", fi.Mode())
-		}
+		l.SetUnlinkOnClose(false) // as a keeper that was killed leaves it
+		return l.Close()
 	}
 }
 

@@ -62,7 +62,7 @@ func (c *Client) Close() error {
 
 // List implements [Inspector].
 func (c *Client) List(ctx context.Context) (all []index.Info, err error) {
-	_, err = c.ask(ctx, "list", "", func(a *answer) error {
+	_, err = c.ask(ctx, "list", Maildir{}, func(a *answer) error {
 		m := a.Mailbox
 		if m == nil {
 			return errAnswer
@@ -77,20 +77,20 @@ func (c *Client) List(ctx context.Context) (all []index.Info, err error) {
 }
 
 // Messages implements [Inspector].
-func (c *Client) Messages(ctx context.Context, path string, each func(Message) error) error {
-	_, err := c.ask(ctx, "messages", path, func(a *answer) error {
-		m := a.Message
-		if m == nil {
+func (c *Client) Messages(ctx context.Context, m Maildir, each func(Message) error) error {
+	_, err := c.ask(ctx, "messages", m, func(a *answer) error {
+		if a.Message == nil {
 			return errAnswer
 		}
-		return each(Message{index.Message{UIDL: m.UIDL, Bytes: m.Bytes, Octets: m.Octets}, string(m.File)})
+		one := a.Message
+		return each(Message{index.Message{UIDL: one.UIDL, Bytes: one.Bytes, Octets: one.Octets}, string(one.File)})
 	})
 	return err
 }
 
 // Verify implements [Inspector].
-func (c *Client) Verify(ctx context.Context, path string, progress func(done, total int)) (all []index.Difference, err error) {
-	_, err = c.ask(ctx, "verify", path, func(a *answer) error {
+func (c *Client) Verify(ctx context.Context, m Maildir, progress func(done, total int)) (all []index.Difference, err error) {
+	_, err = c.ask(ctx, "verify", m, func(a *answer) error {
 		switch {
 		case a.Progress != nil:
 			progress(a.Progress.Done, a.Progress.Total)
@@ -105,8 +105,8 @@ func (c *Client) Verify(ctx context.Context, path string, progress func(done, to
 }
 
 // Rebuild implements [Inspector].
-func (c *Client) Rebuild(ctx context.Context, path string, progress func(done, total int)) (messages int, err error) {
-	e, err := c.ask(ctx, "rebuild", path, func(a *answer) error {
+func (c *Client) Rebuild(ctx context.Context, m Maildir, progress func(done, total int)) (messages int, err error) {
+	e, err := c.ask(ctx, "rebuild", m, func(a *answer) error {
 		if a.Progress == nil {
 			return errAnswer
 		}
@@ -121,8 +121,8 @@ var errAnswer = errors.New("the server's answer can't be understood: is it of an
 
 // ask sends a request and hands each line of the answer but the last to a
 // function.
-func (c *Client) ask(ctx context.Context, verb, path string, line func(*answer) error) (end, error) {
-	body, err := json.Marshal(request{Path: raw(path)})
+func (c *Client) ask(ctx context.Context, verb string, m Maildir, line func(*answer) error) (end, error) {
+	body, err := json.Marshal(request{Path: raw(m.Path), Owner: (*owner)(m.Owner)})
 	if err != nil {
 		return end{}, err
 	}

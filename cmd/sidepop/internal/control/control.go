@@ -1,5 +1,6 @@
-// Package control is how the commands of `sidepop index` reach an index: in
-// their own process ([Local]), or in a server that runs ([Client] and [Server]).
+// Package control is how commands reach a server that runs ([Client] and
+// [Server]). What those of `sidepop index` ask can be had of an index in their own
+// process too ([Local]).
 //
 // The server listens on a unix socket in its state folder. A request is a POST
 // whose path is the verb and whose body is one JSON object; the answer is a
@@ -33,13 +34,21 @@ type Inspector interface {
 	List(ctx context.Context) ([]index.Info, error)
 
 	// Messages gives the messages of a Maildir as a login would see them now.
-	Messages(ctx context.Context, path string, each func(Message) error) error
+	Messages(ctx context.Context, m Maildir, each func(Message) error) error
 
 	// Verify compares a mailbox with its Maildir, and repairs it.
-	Verify(ctx context.Context, path string, progress func(done, total int)) ([]index.Difference, error)
+	Verify(ctx context.Context, m Maildir, progress func(done, total int)) ([]index.Difference, error)
 
 	// Rebuild counts a mailbox anew.
-	Rebuild(ctx context.Context, path string, progress func(done, total int)) (messages int, err error)
+	Rebuild(ctx context.Context, m Maildir, progress func(done, total int)) (messages int, err error)
+}
+
+// Maildir is the one that a command is for.
+type Maildir struct {
+	Path string
+
+	// Owner is whose it is; nil: whose the index knows it to be.
+	Owner *index.Owner
 }
 
 // Message is a message and where its file is.
@@ -52,8 +61,9 @@ type Message struct {
 const socketName = "control"
 
 const (
-	// maxRequest is for one path of PATH_MAX bytes in base64.
-	maxRequest = 16 << 10
+	// maxRequest is for one path of PATH_MAX bytes in base64 and an owner with
+	// many groups.
+	maxRequest = 64 << 10
 
 	// maxLine is for a file name and a sentence that quotes two of them.
 	maxLine = 64 << 10
@@ -73,15 +83,24 @@ const (
 	closeTime = 5 * time.Second
 )
 
-// request is the body of every request. List has no path.
+// request is the body of every request. List and sessions have no path.
 type request struct {
-	Path raw `json:"path,omitempty"`
+	Path  raw    `json:"path,omitempty"`
+	Owner *owner `json:"owner,omitempty"`
+}
+
+// owner is an [index.Owner].
+type owner struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups"`
 }
 
 // answer is a line. One field is there.
 type answer struct {
 	Mailbox    *mailbox    `json:"mailbox,omitempty"`
 	Message    *message    `json:"message,omitempty"`
+	Session    *session    `json:"session,omitempty"`
 	Difference *difference `json:"difference,omitempty"`
 	Progress   *progress   `json:"progress,omitempty"`
 	End        *end        `json:"end,omitempty"`
@@ -121,8 +140,9 @@ type progress struct {
 
 // end is the last line.
 type end struct {
-	Messages int    `json:"messages,omitempty"`
-	Error    string `json:"error,omitempty"`
+	Messages    int          `json:"messages,omitempty"`
+	Connections *Connections `json:"connections,omitempty"`
+	Error       string       `json:"error,omitempty"`
 }
 
 // raw is a string of any bytes.

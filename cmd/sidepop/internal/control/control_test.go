@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,7 +31,7 @@ type fake struct {
 	ended chan error    // then told why
 }
 
-func (f *fake) work(ctx context.Context, path string, progress func(done, total int)) error {
+func (f *fake) work(ctx context.Context, m Maildir, progress func(done, total int)) error {
 	if f.block != nil {
 		close(f.block)
 		<-ctx.Done()
@@ -41,29 +42,29 @@ func (f *fake) work(ctx context.Context, path string, progress func(done, total 
 		progress(1, 3)
 		progress(2, 3)
 	}
-	if path != "/m/\xff\n" {
-		return fmt.Errorf("the path is %q", path)
+	if m.Path != weird.Path || !reflect.DeepEqual(m.Owner, weird.Owner) {
+		return fmt.Errorf("the Maildir is %q of %v", m.Path, m.Owner)
 	}
 	return f.err
 }
 
 func (f *fake) List(context.Context) ([]index.Info, error) { return f.list, f.err }
 
-func (f *fake) Messages(ctx context.Context, path string, each func(Message) error) error {
-	for _, m := range f.messages {
-		if err := each(m); err != nil {
+func (f *fake) Messages(ctx context.Context, m Maildir, each func(Message) error) error {
+	for _, one := range f.messages {
+		if err := each(one); err != nil {
 			return err
 		}
 	}
-	return f.work(ctx, path, nil)
+	return f.work(ctx, m, nil)
 }
 
-func (f *fake) Verify(ctx context.Context, path string, progress func(done, total int)) ([]index.Difference, error) {
-	return f.differences, f.work(ctx, path, progress)
+func (f *fake) Verify(ctx context.Context, m Maildir, progress func(done, total int)) ([]index.Difference, error) {
+	return f.differences, f.work(ctx, m, progress)
 }
 
-func (f *fake) Rebuild(ctx context.Context, path string, progress func(done, total int)) (int, error) {
-	return 7, f.work(ctx, path, progress)
+func (f *fake) Rebuild(ctx context.Context, m Maildir, progress func(done, total int)) (int, error) {
+	return 7, f.work(ctx, m, progress)
 }
 
 // folder is a short path: a socket's may have 107 bytes.
@@ -79,7 +80,7 @@ func folder(t *testing.T) string {
 
 func serve(t *testing.T, dir string, x Inspector) *Server {
 	t.Helper()
-	s, err := Serve(dir, x, func(err error) { t.Errorf("fault: %v", err) })
+	s, err := Serve(dir, x, nobody{}, func(err error) { t.Errorf("fault: %v", err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func dial(t *testing.T, dir string) *Client {
 }
 
 // transcript is everything that an index says.
-func transcript(ctx context.Context, x Inspector, path string) (all []string) {
+func transcript(ctx context.Context, x Inspector, m Maildir) (all []string) {
 	note := func(v ...any) { all = append(all, fmt.Sprintf("%q", fmt.Sprint(v...))) }
 	var mu sync.Mutex
 	progress := func(done, total int) {
@@ -112,31 +113,33 @@ func transcript(ctx context.Context, x Inspector, path string) (all []string) {
 	}
 	list, err := x.List(ctx)
 	note("list", list, err)
-	err = x.Messages(ctx, path, func(m Message) error {
-		note("message", m)
+	err = x.Messages(ctx, m, func(one Message) error {
+		note("message", one)
 		return nil
 	})
 	note("messages", err)
-	differences, err := x.Verify(ctx, path, progress)
+	differences, err := x.Verify(ctx, m, progress)
 	note("verify", differences, err)
-	n, err := x.Rebuild(ctx, path, progress)
+	n, err := x.Rebuild(ctx, m, progress)
 	note("rebuild", n, err)
 	return all
 }
 
+// weird is a Maildir whose path has bytes that JSON has not.
+var weird = Maildir{"/m/\xff\n", &index.Owner{UID: 1<<32 - 2, GID: 5, Groups: []uint32{5, 6}}}
+
 // TestSame: an index says the same directly and through a server.
 func TestSame(t *testing.T) {
-	const path = "/m/\xff\n"
 	long := strings.Repeat("x\xfe", 2000)
 	many := make([]Message, 3000)
 	for i := range many {
-		many[i] = Message{index.Message{UIDL: fmt.Sprint("<", i, `>&"`), Bytes: 1 << 40, Octets: 1<<40 + 1}, fmt.Sprint(path, "\xff", i)}
+		many[i] = Message{index.Message{UIDL: fmt.Sprint("<", i, `>&"`), Bytes: 1 << 40, Octets: 1<<40 + 1}, fmt.Sprint(weird.Path, "\xff", i)}
 	}
 	for _, f := range []*fake{
 		{},
 		{
 			list: []index.Info{
-				{Path: path, User: "\xff@x", Messages: 3, Octets: 1 << 50, Current: true, InUse: true, Watched: true, Done: 1, Total: 2},
+				{Path: weird.Path, User: "\xff@x", Messages: 3, Octets: 1 << 50, Current: true, InUse: true, Watched: true, Done: 1, Total: 2},
 				{Path: "/"},
 			},
 			messages:    many,
@@ -145,7 +148,7 @@ func TestSame(t *testing.T) {
 	} {
 		dir := folder(t)
 		serve(t, dir, f)
-		want, got := transcript(t.Context(), f, path), transcript(t.Context(), dial(t, dir), path)
+		want, got := transcript(t.Context(), f, weird), transcript(t.Context(), dial(t, dir), weird)
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("\n got %.2000s\nwant %.2000s", got, want)
 		}
@@ -155,9 +158,9 @@ func TestSame(t *testing.T) {
 	serve(t, dir, &fake{err: errors.New("no\nway")})
 	c := dial(t, dir)
 	_, listErr := c.List(t.Context())
-	_, verifyErr := c.Verify(t.Context(), path, func(int, int) {})
-	_, rebuildErr := c.Rebuild(t.Context(), path, func(int, int) {})
-	for _, err := range []error{listErr, verifyErr, rebuildErr, c.Messages(t.Context(), path, nil)} {
+	_, verifyErr := c.Verify(t.Context(), weird, func(int, int) {})
+	_, rebuildErr := c.Rebuild(t.Context(), weird, func(int, int) {})
+	for _, err := range []error{listErr, verifyErr, rebuildErr, c.Messages(t.Context(), weird, nil)} {
 		if err == nil || err.Error() != "no\nway" {
 			t.Errorf("error: %v", err)
 		}
@@ -181,9 +184,11 @@ func TestIndex(t *testing.T) {
 	}
 	defer x.Close()
 	local := Local{Index: x}
+	me := index.ProcessOwner()
+	own := Maildir{maildir, &me}
 	s := serve(t, dir, local)
-	transcript(t.Context(), local, maildir) // opened, from now on
-	want, got := transcript(t.Context(), local, maildir), transcript(t.Context(), dial(t, dir), maildir)
+	transcript(t.Context(), local, own) // opened, from now on
+	want, got := transcript(t.Context(), local, own), transcript(t.Context(), dial(t, dir), own)
 	if !reflect.DeepEqual(got, want) || len(got) != 7 || !strings.Contains(got[1], "1.a") {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
@@ -238,7 +243,7 @@ func TestRequests(t *testing.T) {
 // TestEnds: work ends with the client's context, with the client, and with the
 // server, and who still asks is told.
 func TestEnds(t *testing.T) {
-	const path = "/m"
+	m := Maildir{Path: "/m"}
 	for _, tt := range []struct {
 		name string
 		end  func(*Server, *Client, context.CancelFunc) error
@@ -255,7 +260,7 @@ func TestEnds(t *testing.T) {
 		defer cancel()
 		done := make(chan error)
 		go func() {
-			_, err := c.Verify(ctx, path, func(int, int) {})
+			_, err := c.Verify(ctx, m, func(int, int) {})
 			done <- err
 		}()
 		<-f.block
@@ -308,7 +313,7 @@ func TestAnswers(t *testing.T) {
 				_ = conn.Close()
 			}
 		}()
-		_, err = dial(t, dir).Verify(t.Context(), "/m", func(int, int) {})
+		_, err = dial(t, dir).Verify(t.Context(), Maildir{Path: "/m"}, func(int, int) {})
 		if got := fmt.Sprint(err); !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%.100q: got %s, want %s", tt.answer, got, tt.want)
 		}
@@ -345,7 +350,7 @@ func TestSocket(t *testing.T) {
 	if err := os.WriteFile(dir+"/control", []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := Serve(dir, &fake{}, nil); err == nil {
+	if s, err := Serve(dir, &fake{}, nobody{}, nil); err == nil {
 		t.Error("a file was replaced")
 		_ = s.Close()
 	}
@@ -403,5 +408,41 @@ func TestBusy(t *testing.T) {
 	<-s.works
 	if _, err := c.List(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// nobody is logged in there.
+type nobody struct{}
+
+func (nobody) Sessions(context.Context) ([]Session, *Connections, error) { return nil, nil, nil }
+
+// someone is logged in here.
+type someone struct {
+	nobody
+	all []Session
+	n   *Connections
+}
+
+func (s someone) Sessions(context.Context) ([]Session, *Connections, error) { return s.all, s.n, nil }
+
+func TestSessions(t *testing.T) {
+	dir := t.TempDir()
+	want := someone{
+		all: []Session{{"\xff", "192.0.2.1:40000", "none", time.Unix(1, 0).UTC()}, {"bob", "[::1]:1", "TLS1.3", time.Unix(2, 5).UTC()}},
+		n:   &Connections{1, 2, 3, 4, 5},
+	}
+	s, err := Serve(dir, &fake{}, want, func(err error) { t.Errorf("fault: %v", err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c, err := Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	all, n, err := c.Sessions(t.Context())
+	if err != nil || !reflect.DeepEqual(all, want.all) || !reflect.DeepEqual(n, want.n) {
+		t.Errorf("got %+v, %+v, %v", all, n, err)
 	}
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 
 	"sidepop/index"
 )
@@ -9,26 +10,34 @@ import (
 // Local is the index of this process.
 type Local struct{ Index *index.Index }
 
-// owner is whose mailbox is at path.
-func (l Local) owner(path string) index.Owner {
-	if o, ok := l.Index.Owner(path); ok {
-		return o
+// owner is whose a Maildir is.
+func (l Local) owner(m Maildir) (index.Owner, error) {
+	if m.Owner != nil {
+		return *m.Owner, nil
 	}
-	return index.ProcessOwner()
+	o, ok := l.Index.Owner(m.Path)
+	if !ok {
+		return o, fmt.Errorf("the index does not know %s, nor whose it is: name the user", m.Path)
+	}
+	return o, nil
 }
 
 // List implements [Inspector].
 func (l Local) List(context.Context) ([]index.Info, error) { return l.Index.List() }
 
 // Messages implements [Inspector].
-func (l Local) Messages(ctx context.Context, path string, each func(Message) error) error {
-	m, err := l.Index.Open(ctx, path, "", l.owner(path))
+func (l Local) Messages(ctx context.Context, m Maildir, each func(Message) error) error {
+	o, err := l.owner(m)
 	if err != nil {
 		return err
 	}
-	defer m.Close()
-	for i := range m.Len() {
-		if err := each(Message{m.Message(i), m.Path(i)}); err != nil {
+	mailbox, err := l.Index.Open(ctx, m.Path, "", o)
+	if err != nil {
+		return err
+	}
+	defer mailbox.Close()
+	for i := range mailbox.Len() {
+		if err := each(Message{mailbox.Message(i), mailbox.Path(i)}); err != nil {
 			return err
 		}
 	}
@@ -36,11 +45,19 @@ func (l Local) Messages(ctx context.Context, path string, each func(Message) err
 }
 
 // Verify implements [Inspector].
-func (l Local) Verify(ctx context.Context, path string, progress func(done, total int)) ([]index.Difference, error) {
-	return l.Index.Verify(ctx, path, l.owner(path), progress)
+func (l Local) Verify(ctx context.Context, m Maildir, progress func(done, total int)) ([]index.Difference, error) {
+	o, err := l.owner(m)
+	if err != nil {
+		return nil, err
+	}
+	return l.Index.Verify(ctx, m.Path, o, progress)
 }
 
 // Rebuild implements [Inspector].
-func (l Local) Rebuild(ctx context.Context, path string, progress func(done, total int)) (messages int, err error) {
-	return l.Index.Rebuild(ctx, path, l.owner(path), progress)
+func (l Local) Rebuild(ctx context.Context, m Maildir, progress func(done, total int)) (messages int, err error) {
+	o, err := l.owner(m)
+	if err != nil {
+		return 0, err
+	}
+	return l.Index.Rebuild(ctx, m.Path, o, progress)
 }

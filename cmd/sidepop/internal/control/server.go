@@ -17,26 +17,29 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sidepop/index"
 )
 
 // Server answers [Client]s.
 type Server struct {
-	http   http.Server
-	x      Inspector
-	works  chan struct{} // maxWorks of them
-	cancel context.CancelFunc
+	http     http.Server
+	x        Inspector
+	sessions Sessions
+	works    chan struct{} // maxWorks of them
+	cancel   context.CancelFunc
 }
 
-// Serve begins to serve an index on a socket in the state folder. Whoever calls
+// Serve begins to answer on a socket in the state folder. Whoever calls
 // it holds the index's lock: a socket that is there belongs to nobody. fault is
 // told of defects.
-func Serve(dir string, x Inspector, fault func(error)) (*Server, error) {
+func Serve(dir string, x Inspector, sessions Sessions, fault func(error)) (*Server, error) {
 	l, err := listen(filepath.Join(dir, socketName))
 	if err != nil {
 		return nil, fmt.Errorf("control socket in %s: %w: the folder must be writable for user id %d", dir, err, os.Geteuid())
 	}
 	base, cancel := context.WithCancel(context.Background())
-	s := &Server{x: x, works: make(chan struct{}, maxWorks), cancel: cancel}
+	s := &Server{x: x, sessions: sessions, works: make(chan struct{}, maxWorks), cancel: cancel}
 	s.http = http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: headerTime,
@@ -114,21 +117,22 @@ func mayAsk(ctx context.Context) bool {
 // handler has the verbs.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	for verb, work := range map[string]func(context.Context, string, *stream) (end, error){
+	for verb, work := range map[string]func(context.Context, Maildir, *stream) (end, error){
 		"list":     s.list,
+		"sessions": s.listSessions,
 		"messages": s.messages,
 		"verify":   s.verify,
 		"rebuild":  s.rebuild,
 	} {
 		mux.HandleFunc("POST /"+verb, func(w http.ResponseWriter, r *http.Request) {
-			s.serve(w, r, verb != "list", work)
+			s.serve(w, r, verb != "list" && verb != "sessions", work)
 		})
 	}
 	return mux
 }
 
 // serve decodes a request, does the work and ends the answer.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, needsPath bool, work func(context.Context, string, *stream) (end, error)) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, needsPath bool, work func(context.Context, Maildir, *stream) (end, error)) {
 	if !mayAsk(r.Context()) {
 		http.Error(w, "only root and the server's own user are answered", http.StatusForbidden)
 		return
@@ -140,7 +144,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, needsPath bool, w
 		http.Error(w, "too many requests at once: try again later", http.StatusServiceUnavailable)
 		return
 	}
-	path, err := readRequest(w, r, needsPath)
+	m, err := readRequest(w, r, needsPath)
 	if err != nil {
 		http.Error(w, "request: "+err.Error(), http.StatusBadRequest)
 		return
@@ -149,7 +153,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, needsPath bool, w
 	defer cancel()
 	out := &stream{w: w, to: http.NewResponseController(w), cancel: cancel}
 	out.begin()
-	result, err := work(ctx, path, out)
+	result, err := work(ctx, m, out)
 	switch {
 	case ctx.Err() != nil:
 		return // an answer without its end, if anybody is left to read it
@@ -161,33 +165,34 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, needsPath bool, w
 
 // readRequest reads the body of a request, and lifts the limit on the time of
 // that: from now on reading waits for the client to go away.
-func readRequest(w http.ResponseWriter, r *http.Request, needsPath bool) (path string, err error) {
+func readRequest(w http.ResponseWriter, r *http.Request, needsPath bool) (m Maildir, err error) {
 	from := http.NewResponseController(w)
 	if err := from.SetReadDeadline(time.Now().Add(headerTime)); err != nil {
-		return "", err
+		return m, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
-		return "", err
+		return m, err
 	}
 	if err := from.SetReadDeadline(time.Time{}); err != nil {
-		return "", err
+		return m, err
 	}
 	var q request
 	if err := decode(body, &q); err != nil {
-		return "", err
+		return m, err
 	}
-	path = string(q.Path)
+	m = Maildir{string(q.Path), (*index.Owner)(q.Owner)}
+	path := m.Path
 	switch {
-	case !needsPath && path != "":
-		return "", errors.New("there must be no path")
+	case !needsPath && (path != "" || m.Owner != nil):
+		return m, errors.New("there must be no path")
 	case needsPath && (!filepath.IsAbs(path) || filepath.Clean(path) != path || strings.ContainsRune(path, 0)):
-		return "", errors.New("there must be a path that begins with / and has no needless elements")
+		return m, errors.New("there must be a path that begins with / and has no needless elements")
 	}
-	return path, nil
+	return m, nil
 }
 
-func (s *Server) list(ctx context.Context, _ string, out *stream) (end, error) {
+func (s *Server) list(ctx context.Context, _ Maildir, out *stream) (end, error) {
 	all, err := s.x.List(ctx)
 	if err != nil {
 		return end{}, err
@@ -203,14 +208,14 @@ func (s *Server) list(ctx context.Context, _ string, out *stream) (end, error) {
 	return end{}, nil
 }
 
-func (s *Server) messages(ctx context.Context, path string, out *stream) (end, error) {
-	return end{}, s.x.Messages(ctx, path, func(m Message) error {
-		return out.send(answer{Message: &message{raw(m.File), m.UIDL, m.Bytes, m.Octets}})
+func (s *Server) messages(ctx context.Context, m Maildir, out *stream) (end, error) {
+	return end{}, s.x.Messages(ctx, m, func(one Message) error {
+		return out.send(answer{Message: &message{raw(one.File), one.UIDL, one.Bytes, one.Octets}})
 	})
 }
 
-func (s *Server) verify(ctx context.Context, path string, out *stream) (end, error) {
-	all, err := s.x.Verify(ctx, path, out.progress)
+func (s *Server) verify(ctx context.Context, m Maildir, out *stream) (end, error) {
+	all, err := s.x.Verify(ctx, m, out.progress)
 	for _, d := range all {
 		if err := out.send(answer{Difference: &difference{raw(d.Name), raw(d.What)}}); err != nil {
 			return end{}, err
@@ -219,8 +224,8 @@ func (s *Server) verify(ctx context.Context, path string, out *stream) (end, err
 	return end{}, err
 }
 
-func (s *Server) rebuild(ctx context.Context, path string, out *stream) (end, error) {
-	n, err := s.x.Rebuild(ctx, path, out.progress)
+func (s *Server) rebuild(ctx context.Context, m Maildir, out *stream) (end, error) {
+	n, err := s.x.Rebuild(ctx, m, out.progress)
 	return end{Messages: n}, err
 }
 

@@ -26,6 +26,7 @@ import (
 // Log is a log. It implements [pop3.Events] and [index.Events].
 type Log struct {
 	logger     *logrus.Logger
+	role       string
 	skipped    seen
 	notWatched seen
 }
@@ -43,45 +44,6 @@ func New(w io.Writer, level, format string) (*Log, error) {
 	return &Log{logger: logger}, nil
 }
 
-// Listening: the server accepts connections at an address.
-func (l *Log) Listening(protocol string, a net.Addr) {
-	l.logger.WithFields(logrus.Fields{"protocol": protocol, "local": Escape(a.String())}).Info("listening")
-}
-
-// Dropped: the process has become another user, for good.
-func (l *Log) Dropped(user string, uid, gid int) {
-	l.logger.WithFields(logrus.Fields{"user": Escape(user), "uid": uid, "gid": gid}).Info("root's rights given up")
-}
-
-// Ready: everything is set up.
-func (l *Log) Ready(version string) {
-	l.logger.WithField("version", Escape(version)).Info("ready")
-}
-
-// CertificateUnreadable: a certificate is in use that can't be read again.
-func (l *Log) CertificateUnreadable(err error) {
-	l.logger.WithField("reason", escapeError(err)).Warn("certificate")
-}
-
-// Hangup: SIGHUP came, which reads nothing again.
-func (l *Log) Hangup() {
-	l.logger.Warn("SIGHUP ignored: certificates and passwd files are read again when they change, the configuration at a restart")
-}
-
-// Stopping: the server was told to end and gives sessions some time.
-func (l *Log) Stopping(signal string, patience time.Duration) {
-	l.logger.WithFields(logrus.Fields{"signal": signal, "seconds": patience.Seconds()}).Info("stopping")
-}
-
-// Stopped: the server has ended. Err is why it did not end as it should have.
-func (l *Log) Stopped(err error) {
-	if err != nil {
-		l.logger.WithField("reason", escapeError(err)).Warn("stopped")
-		return
-	}
-	l.logger.Info("stopped")
-}
-
 // Certificate: a changed certificate is used from now on.
 func (l *Log) Certificate(file string, notAfter time.Time) {
 	l.logger.WithFields(logrus.Fields{"path": Escape(file), "expires": notAfter.UTC().Format(time.RFC3339)}).Info("certificate loaded")
@@ -95,11 +57,6 @@ func (l *Log) CertificateFault(err error) {
 // Accounts: something is wrong with the users' file.
 func (l *Log) Accounts(err error) {
 	l.logger.WithField("reason", escapeError(err)).Warn("passwd file")
-}
-
-// FewDescriptors: the process may open fewer files than its limits allow.
-func (l *Log) FewDescriptors(have, want uint64) {
-	l.logger.WithFields(logrus.Fields{"have": have, "want": want}).Warn("limit of open files is low")
 }
 
 // ControlFault: something is wrong with the socket for commands.
@@ -168,7 +125,7 @@ func (l *Log) peer(p pop3.Peer) *logrus.Entry {
 		"session": p.Session,
 		"remote":  address(p.Remote),
 		"local":   address(p.Local),
-		"tls":     describeTLS(p.TLS),
+		"tls":     DescribeTLS(p.TLS),
 	})
 }
 
@@ -179,8 +136,8 @@ func address(a netip.AddrPort) string {
 	return Escape(a.String()) // an IPv6 zone can be any name
 }
 
-// describeTLS is version and cipher, such as "TLS1.3 TLS_AES_128_GCM_SHA256".
-func describeTLS(s *tls.ConnectionState) string {
+// DescribeTLS is version and cipher, such as "TLS1.3 TLS_AES_128_GCM_SHA256".
+func DescribeTLS(s *tls.ConnectionState) string {
 	if s == nil {
 		return "none"
 	}

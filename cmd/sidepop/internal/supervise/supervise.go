@@ -2,9 +2,9 @@
 // starts those again that end.
 //
 // A role is started as systemd would start it: listening sockets are passed on
-// (sd_listen_fds(3)), and it tells when it is ready (sd_notify(3)). It knows by
-// the end of its standard input that the supervisor is gone, however that came
-// about, and ends as if it were told to.
+// (sd_listen_fds(3)), and it tells when it is ready (sd_notify(3)). On its standard
+// input it is told things, one a line, and knows by the end of it that the
+// supervisor is gone, however that came about; it ends then as if it were told to.
 //
 // Invariants:
 //   - A role that was ready once is started again whenever it ends, after a wait
@@ -47,6 +47,10 @@ const (
 // Supervised is the option that a role is started with beside its own.
 const Supervised = "--supervised"
 
+// NotifyPrefix begins the names of the sockets in the folder of [Start]; a
+// role's name follows.
+const NotifyPrefix = "notify-"
+
 // Role is one process.
 type Role struct {
 	Name string
@@ -75,15 +79,16 @@ type Process struct {
 	once   sync.Once
 
 	mu      sync.Mutex
-	current *os.Process // nil while none runs
-	stdin   io.Closer   // its standard input, whose end ends it
-	err     error       // why it ended for good
+	current *os.Process    // nil while none runs
+	stdin   io.WriteCloser // its standard input, whose end ends it
+	told    []byte         // what each run is told first
+	err     error          // why it ended for good
 }
 
-// Start starts a role. The folder is this process's alone, to talk to the role
-// in.
-func Start(folder string, role Role, events Events) (*Process, error) {
-	path := filepath.Join(folder, "notify-"+role.Name)
+// Start starts a role, which is told a line first: see [Process.Tell]. The folder
+// is this process's alone, to talk to the role in.
+func Start(folder string, role Role, line []byte, events Events) (*Process, error) {
+	path := filepath.Join(folder, NotifyPrefix+role.Name)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -92,7 +97,7 @@ func Start(folder string, role Role, events Events) (*Process, error) {
 		return nil, fmt.Errorf("start the %s: %w", role.Name, err)
 	}
 	p := &Process{
-		role: role, events: events, notify: notify,
+		role: role, events: events, notify: notify, told: line,
 		ready: make(chan struct{}), done: make(chan struct{}), stop: make(chan struct{}),
 	}
 	go p.listen()
@@ -107,8 +112,14 @@ func Start(folder string, role Role, events Events) (*Process, error) {
 // Ready is closed when the role was ready for the first time.
 func (p *Process) Ready() <-chan struct{} { return p.ready }
 
-// Done is closed when the role has ended for good; Err says why.
-func (p *Process) Done() <-chan struct{} { return p.done }
+// Done is closed when the role has ended for good; Err says why. Of a nil
+// Process, one that is not started yet, it is nil.
+func (p *Process) Done() <-chan struct{} {
+	if p == nil {
+		return nil
+	}
+	return p.done
+}
 
 // Err is why the role ended for good; nil if it was stopped.
 func (p *Process) Err() error {
@@ -126,8 +137,24 @@ func (p *Process) Signal(s os.Signal) {
 	}
 }
 
+// Tell gives the role another line, and so every run of it from now on, instead
+// of the one before. A role that does not read does not hold it up for long: a
+// pipe holds more than a few.
+func (p *Process) Tell(line []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = line
+	if p.current != nil {
+		p.tell()
+	}
+}
+
+// tell writes the line. One that can't be written was for a run that has ended.
+func (p *Process) tell() { _, _ = p.stdin.Write(append(p.told, '\n')) }
+
 // Stop tells the role to end (SIGTERM) and waits until it has. When patience is
-// over, or at once when hurry is closed, it is killed, which is an error.
+// over, or at once when hurry is closed, it is killed, which is an error. One that
+// has ended by itself is stopped.
 func (p *Process) Stop(patience time.Duration, hurry <-chan struct{}) error {
 	p.once.Do(func() { close(p.stop) })
 	p.Signal(syscall.SIGTERM)
@@ -135,7 +162,7 @@ func (p *Process) Stop(patience time.Duration, hurry <-chan struct{}) error {
 	defer late.Stop()
 	select {
 	case <-p.done:
-		return p.Err()
+		return nil
 	case <-late.C:
 	case <-hurry:
 	}
@@ -173,6 +200,7 @@ func (p *Process) start() (*run, error) {
 		return nil, fmt.Errorf("start the %s: %w", p.role.Name, err)
 	}
 	p.current, p.stdin = cmd.Process, stdin
+	p.tell()
 	return &run{cmd, time.Now()}, nil
 }
 

@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 // role does what the first argument says, and writes its process id to each
 // connection of the socket that it was given.
 func role(how string) int {
-	orphaned := Join()
+	told := Join()
+	line := string(<-told)
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	if how == "deaf" {
@@ -46,13 +47,16 @@ func role(how string) int {
 	if err != nil {
 		return 5
 	}
+	var mu sync.Mutex // guards line
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			fmt.Fprintln(c, os.Getpid())
+			mu.Lock()
+			fmt.Fprintln(c, os.Getpid(), line)
+			mu.Unlock()
 			c.Close()
 		}
 	}()
@@ -61,13 +65,20 @@ func role(how string) int {
 			return 6
 		}
 	}
-	select {
-	case <-term:
-		return 0
-	case <-orphaned:
-		return 0
-	case <-time.After(time.Minute):
-		return 7
+	for {
+		select {
+		case <-term:
+			return 0
+		case next, ok := <-told:
+			if !ok {
+				return 0
+			}
+			mu.Lock()
+			line = string(next)
+			mu.Unlock()
+		case <-time.After(time.Minute):
+			return 7
+		}
 	}
 }
 
@@ -103,7 +114,7 @@ func begin(t *testing.T, how string) (p *Process, ended *record, socket string) 
 	}
 	t.Cleanup(func() { l.Close(); file.Close() })
 	ended = &record{}
-	p, err = Start(t.TempDir(), Role{Name: "test", Args: []string{how}, Sockets: []*os.File{file}, Names: []string{"test"}}, ended)
+	p, err = Start(t.TempDir(), Role{Name: "test", Args: []string{how}, Sockets: []*os.File{file}, Names: []string{"test"}}, []byte("first"), ended)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,16 +125,23 @@ func begin(t *testing.T, how string) (p *Process, ended *record, socket string) 
 // pid asks the role for its process id.
 func pid(t *testing.T, socket string) (id int) {
 	t.Helper()
+	id, _ = ask(t, socket)
+	return id
+}
+
+// ask asks for the line that it was told last, too.
+func ask(t *testing.T, socket string) (id int, line string) {
+	t.Helper()
 	c, err := net.Dial("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(patience))
-	if _, err := fmt.Fscan(bufio.NewReader(c), &id); err != nil {
+	if _, err := fmt.Fscan(bufio.NewReader(c), &id, &line); err != nil {
 		t.Fatal(err)
 	}
-	return id
+	return id, line
 }
 
 const patience = 20 * time.Second
@@ -170,6 +188,31 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestTell: what a role is told holds for the runs after it, too.
+func TestTell(t *testing.T) {
+	p, _, socket := begin(t, "good")
+	wait(t, "ready", p.Ready())
+	id, line := ask(t, socket)
+	if line != "first" {
+		t.Errorf("told %q", line)
+	}
+	p.Tell([]byte("second"))
+	for begun := time.Now(); line != "second"; _, line = ask(t, socket) {
+		if time.Since(begun) > patience {
+			t.Fatalf("told %q", line)
+		}
+	}
+	if err := syscall.Kill(id, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for syscall.Kill(id, 0) == nil {
+		time.Sleep(time.Millisecond)
+	}
+	if next, line := ask(t, socket); next == id || line != "second" {
+		t.Errorf("process %d after %d was told %q", next, id, line)
+	}
+}
+
 // TestBroken: what could never start is not started again.
 func TestBroken(t *testing.T) {
 	p, ended, _ := begin(t, "broken")
@@ -180,8 +223,8 @@ func TestBroken(t *testing.T) {
 	if all := ended.all(); len(all) > 0 {
 		t.Errorf("told %q", all)
 	}
-	if err := p.Stop(patience, nil); err == nil {
-		t.Error("stopping it is no error")
+	if err := p.Stop(patience, nil); err != nil {
+		t.Error(err)
 	}
 }
 

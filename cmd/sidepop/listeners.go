@@ -1,81 +1,16 @@
 package main
 
 import (
-	"cmp"
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"syscall"
-	"time"
 
-	"sidepop/auth"
 	"sidepop/cmd/sidepop/internal/config"
-	"sidepop/index"
 	"sidepop/pop3"
 )
-
-// events is what sidepop tells of: a log for `sidepop serve`, sentences for
-// `sidepop try`.
-type events interface {
-	pop3.Events
-	index.Events
-	Accounts(err error)
-}
-
-// newIndex opens the index of a configuration, with its state in a folder of
-// this process's user.
-func newIndex(c *config.Config, told index.Events) (*index.Index, error) {
-	return index.New(indexOptions(c, told))
-}
-
-// indexOptions is the same for everybody who opens an index: what is stored
-// depends on it.
-func indexOptions(c *config.Config, told index.Events) index.Options {
-	return index.Options{
-		Measure:     pop3.Measure,
-		Scheme:      c.UIDL,
-		XUIDL:       c.XUIDL,
-		ListsBefore: c.ListsBefore,
-		State:       c.Index.StateDir,
-		Watch:       c.Index.Watch,
-		CommitDelay: c.Index.CommitDelay,
-		CommitCount: c.Index.CommitCount,
-		Keep:        c.Index.KeepTime,
-		MarkSeen:    c.Index.MarkSeen,
-		Events:      told,
-	}
-}
-
-// newServer wires a server from a configuration: backend, users, limits.
-// Without a TLS configuration it speaks plaintext only.
-func newServer(c *config.Config, secure *tls.Config, x *index.Index, told events) *pop3.Server {
-	users := auth.NewPasswd(c.Auth.PasswdFile, told.Accounts)
-	return &pop3.Server{
-		Backend: newBackend(c, users, x),
-		Events:  told,
-		Settings: pop3.Settings{
-			Limits:         c.Limits.Limits,
-			TLS:            secure,
-			AllowPlaintext: c.Auth.Plaintext,
-			UTF8Headers:    c.POP3.UTF8Headers,
-			Hostname:       cmp.Or(c.Hostname, machineName()),
-			Expire:         c.POP3.Expire,
-		},
-	}
-}
-
-// machineName is the machine's own name. The APOP timestamp needs some name, and
-// any will do.
-func machineName() string {
-	if name, err := os.Hostname(); err == nil && config.ValidHostname(name) {
-		return name
-	}
-	return "localhost"
-}
 
 // listener is a socket with what is spoken there.
 type listener struct {
@@ -182,25 +117,4 @@ func start(s *pop3.Server, ls []listener) <-chan error {
 		}()
 	}
 	return failed
-}
-
-// errCutOff: the server was ended in the middle of something.
-var errCutOff = errors.New("a second signal cut open sessions off")
-
-// shutdown ends a server in order, but not later than patience says. Another
-// signal ends the wait at once.
-func shutdown(s *pop3.Server, patience time.Duration, signals <-chan os.Signal) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- s.Shutdown(ctx) }()
-	select {
-	case err := <-done:
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("sessions still open after %s were ended", patience)
-		}
-		return err
-	case <-signals:
-		return errCutOff
-	}
 }

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"sidepop/cmd/sidepop/internal/certs"
+	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/privilege"
+	"sidepop/cmd/sidepop/internal/sandbox"
+	"sidepop/pop3"
+	"sidepop/pop3/wire"
+)
+
+func frontCommand() *cobra.Command {
+	return roleCommand("front", "Speak POP3 and TLS with clients, for a keeper",
+		`Speak POP3 and TLS with clients. Everything else is asked of the keeper, which
+may come and go: without it logins are refused for the time being. Started as
+root it becomes the user of the configuration, in a root directory with nothing
+but the keeper's socket. "sidepop serve" starts both.`, runFront)
+}
+
+// front is the role that talks to the network.
+type front struct {
+	*role
+	client wire.Client
+	server pop3.Server
+	counts counts
+
+	mu       sync.Mutex
+	settings settings    // the latest
+	tls      *tls.Config // one for all, so that sessions can be resumed
+}
+
+// runFront opens what needs root or files, goes into the sandbox, and serves.
+func runFront(r *role) error {
+	f := &front{role: r, settings: settingsOf(r.config)}
+	ls, err := f.listen()
+	if err != nil {
+		return err
+	}
+	defer closeAll(ls)
+	warnDescriptors(r.config, r.log)
+	if err := f.confine(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	f.connect(ctx)
+	failed := start(&f.server, ls)
+	for _, l := range ls {
+		r.log.Listening(l.protocol(), l.Addr())
+	}
+	r.log.Ready(version())
+	r.notify.ready()
+	return f.run(failed)
+}
+
+// listen takes the sockets that were passed on, or opens those of the
+// configuration.
+func (f *front) listen() ([]listener, error) {
+	ls, err := passedListeners(f.sockets)
+	if err != nil || len(ls) > 0 {
+		return ls, err
+	}
+	return listen(f.config.Listen)
+}
+
+// confine gives up everything that the front does not need. Its working directory
+// is the folder of the keeper's socket then.
+func (f *front) confine() error {
+	if err := f.config.PrepareRuntime(); err != nil {
+		return err
+	}
+	var id *privilege.Identity
+	if os.Geteuid() == 0 {
+		var err error
+		if id, err = privilege.Lookup(f.config.User); err != nil {
+			return err
+		}
+	}
+	held, err := sandbox.Front(f.config.Runtime, id)
+	if err != nil {
+		return err
+	}
+	f.sandboxed(held)
+	return nil
+}
+
+// connect sets the protocol up, with the keeper behind it.
+func (f *front) connect(ctx context.Context) {
+	f.tls = certs.ServerConfig(f.client.Certificate)
+	f.client.Path = config.KeeperSocket
+	f.client.Counts = f.counts.wire
+	f.client.Pushed = f.pushed
+	f.client.Keeper = f.log.KeeperReachable
+	f.server = pop3.Server{Backend: &f.client, Events: &frontEvents{f.events, &f.counts}, Settings: f.settings.pop3()}
+	go f.client.Run(ctx)
+}
+
+// pushed applies what the keeper says of the configuration. TLS is there as soon
+// as there is a certificate.
+func (f *front) pushed(data []byte) {
+	s, err := decodeSettings(data)
+	if err != nil {
+		f.log.KeeperReachable(fmt.Errorf("its settings can't be understood: is it of another version? %w", err))
+		return
+	}
+	t := s.pop3()
+	if f.client.HasCertificates() {
+		t.TLS = f.tls
+	}
+	f.server.Apply(t)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settings = s
+}
+
+// run serves until a signal. What a hangup or the supervisor would tell, the
+// keeper tells.
+func (f *front) run(failed <-chan error) error {
+	ended := make(chan string, 1)
+	go func() {
+		for {
+			if end, _ := f.next(); end != "" {
+				ended <- end
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-failed:
+		return err
+	case end := <-ended:
+		f.notify.stopping()
+		f.log.Stopping(end)
+		return f.shutdown()
+	}
+}
+
+func (f *front) shutdown() error {
+	f.mu.Lock()
+	patience := f.settings.ShutdownTime
+	f.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- f.server.Shutdown(ctx) }()
+	select {
+	case err := <-done:
+		if errors.Is(err, context.DeadlineExceeded) {
+			f.log.CutOff(patience)
+			return nil
+		}
+		return err
+	case <-f.signals:
+		return errHurry
+	}
+}
+
+// counts is how many connections there were and are.
+type counts struct {
+	open, loggedIn                      atomic.Int64
+	accepted, refused, failedHandshakes atomic.Uint64
+}
+
+func (c *counts) wire() wire.Counts {
+	return wire.Counts{
+		Open: uint64(c.open.Load()), LoggedIn: uint64(c.loggedIn.Load()),
+		Accepted: c.accepted.Load(), Refused: c.refused.Load(), HandshakesFailed: c.failedHandshakes.Load(),
+	}
+}
+
+// frontEvents counts, and leaves out what the keeper has told already.
+type frontEvents struct {
+	pop3.Events
+	counts *counts
+}
+
+func (e *frontEvents) Connected(p pop3.Peer) {
+	e.counts.accepted.Add(1)
+	e.counts.open.Add(1)
+	e.Events.Connected(p)
+}
+
+func (e *frontEvents) Refused(p pop3.Peer, reason error) {
+	e.counts.refused.Add(1)
+	e.Events.Refused(p, reason)
+}
+
+func (e *frontEvents) LoggedIn(p pop3.Peer, mechanism, user string) {
+	e.counts.loggedIn.Add(1)
+	e.Events.LoggedIn(p, mechanism, user)
+}
+
+func (e *frontEvents) LoginFailed(p pop3.Peer, mechanism, user string, err error) {
+	if !wire.Told(err) {
+		e.Events.LoginFailed(p, mechanism, user, err)
+	}
+}
+
+func (e *frontEvents) Failed(p pop3.Peer, user, command string, err error) {
+	if !wire.Told(err) {
+		e.Events.Failed(p, user, command, err)
+	}
+}
+
+func (e *frontEvents) Closed(p pop3.Peer, s pop3.Summary) {
+	e.counts.open.Add(-1)
+	if s.User != "" {
+		e.counts.loggedIn.Add(-1)
+	}
+	if s.Reason == pop3.ReasonHandshake {
+		e.counts.failedHandshakes.Add(1)
+	}
+	e.Events.Closed(p, s)
+}

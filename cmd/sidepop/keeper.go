@@ -1,0 +1,365 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sidepop/auth"
+	"sidepop/cmd/sidepop/internal/certs"
+	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/control"
+	"sidepop/cmd/sidepop/internal/maillog"
+	"sidepop/cmd/sidepop/internal/privilege"
+	"sidepop/cmd/sidepop/internal/sandbox"
+	"sidepop/index"
+	"sidepop/pop3"
+	"sidepop/pop3/wire"
+)
+
+func keeperCommand() *cobra.Command {
+	return roleCommand("keeper", "Decide who may read what, for a front",
+		`Check passwords, keep the index, open and remove mail, and sign for TLS, for a
+front that talks to the network. It is root without network: files are opened
+with the rights of the user whom they belong to. "sidepop serve" starts both.`, runKeeper)
+}
+
+// keeper is the role that has the mail.
+type keeper struct {
+	*role
+	root     bool           // owners of mail can be others than this process
+	started  *config.Config // the one at the start, which some things stay as in
+	index    *index.Index
+	accounts pop3.Accounts
+	server   wire.Server
+
+	pair    *certs.Pair // nil without a certificate
+	backend *backend
+	apop    bool // was offered at the last push
+}
+
+// runKeeper opens its sockets, gives up what it does not need, and serves.
+func runKeeper(r *role) error {
+	k := &keeper{role: r, root: os.Geteuid() == 0, started: r.config}
+	if err := r.config.PrepareState(); err != nil {
+		return err
+	}
+	l, err := k.listen()
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	allowed, err := k.frontUser()
+	if err != nil {
+		return err
+	}
+	warnDescriptors(r.config, r.log)
+	held, err := sandbox.Keeper()
+	if err != nil {
+		return err
+	}
+	k.sandboxed(held)
+	// Only now it is certain what can be read.
+	if err := r.config.Check(os.Geteuid()); err != nil {
+		return err
+	}
+	if err := k.open(); err != nil {
+		return err
+	}
+	commands, err := control.Serve(r.config.Index.StateDir, control.Local{Index: k.index}, k, r.log.ControlFault)
+	if err != nil {
+		return errors.Join(err, k.index.Close())
+	}
+	k.server.Events = keeperEvents{r.events, r.log}
+	k.server.Allowed = func(uid uint32) bool { return uid == allowed }
+	k.server.Connections = wireConnections(r.config)
+	if err := k.apply(); err != nil {
+		return errors.Join(err, commands.Close(), k.index.Close())
+	}
+	go k.knowMailboxes(r.config)
+	err = k.run(l)
+	return errors.Join(err, commands.Close(), k.index.Close())
+}
+
+// listen takes the socket that was passed on, or makes it.
+func (k *keeper) listen() (*net.UnixListener, error) {
+	passed := k.sockets[keeperSocket]
+	if len(passed) == 0 {
+		if err := k.config.PrepareRuntime(); err != nil {
+			return nil, err
+		}
+		return listenKeeper(k.config)
+	}
+	l, err := net.FileListener(passed[0])
+	if err != nil {
+		return nil, fmt.Errorf("the passed socket %s can't be used: %w", keeperSocket, err)
+	}
+	_ = passed[0].Close()
+	ul, ok := l.(*net.UnixListener)
+	if !ok {
+		return nil, fmt.Errorf("the passed socket %s is %s, expected a unix socket of the kind SOCK_SEQPACKET", keeperSocket, l.Addr().Network())
+	}
+	return ul, nil
+}
+
+// listenKeeper makes the keeper's socket, in place of one that was left behind.
+// The front's group may connect; whose process it is is looked at then.
+func listenKeeper(c *config.Config) (*net.UnixListener, error) {
+	path := filepath.Join(c.Runtime, config.KeeperSocket)
+	if conn, err := net.Dial("unixpacket", path); err == nil {
+		_ = conn.Close()
+		return nil, config.Problems{c.Problem("runtime_dir", c.Runtime+" is in use by another sidepop, expected a folder of its own: stop that one, or set another folder")}
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
+	if err != nil {
+		return nil, fmt.Errorf("the keeper's socket: %w", err)
+	}
+	l.SetUnlinkOnClose(false) // another process may serve it
+	err = os.Chmod(path, 0o600)
+	if os.Geteuid() == 0 {
+		id, lookupErr := privilege.Lookup(c.User)
+		if lookupErr != nil {
+			return nil, errors.Join(lookupErr, l.Close())
+		}
+		err = errors.Join(err, os.Chown(path, 0, id.GID), os.Chmod(path, 0o660))
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// frontUser is whose processes may connect.
+func (k *keeper) frontUser() (uid uint32, err error) {
+	if !k.root {
+		return uint32(os.Geteuid()), nil
+	}
+	id, err := privilege.Lookup(k.config.User)
+	if err != nil {
+		return 0, err
+	}
+	return uint32(id.UID), nil
+}
+
+// wireConnections bounds the front's connections: one a session, one to control
+// it, and as many again for a front that has just ended and one that begins.
+func wireConnections(c *config.Config) int { return 2 * (c.Limits.Connections + 1) }
+
+// open opens the certificate and the index.
+func (k *keeper) open() (err error) {
+	if k.config.TLS.Certificate != "" {
+		if k.pair, err = certs.Load(k.config.TLS.Certificate, k.config.TLS.Key, k.events); err != nil {
+			return err
+		}
+	}
+	if k.index, err = index.New(indexOptions(k.config, k.events)); err != nil {
+		return err
+	}
+	k.backend, err = k.newBackend(k.config)
+	return err
+}
+
+func (k *keeper) newBackend(c *config.Config) (*backend, error) {
+	p, err := newPlaces(c)
+	if err != nil {
+		return nil, err
+	}
+	return newBackend(c, p, auth.NewPasswd(c.Auth.PasswdFile, k.events.Accounts), &k.accounts, k.index), nil
+}
+
+// apply makes the configuration hold for what begins from now on.
+func (k *keeper) apply() error {
+	k.accounts.Allow(k.config.Limits.SessionsPerUser, k.config.Limits.LoginDelay)
+	k.server.SetBackend(k.backend)
+	return k.push()
+}
+
+// push tells the front what it needs to know.
+func (k *keeper) push() error {
+	data, err := settingsOf(k.config).encode()
+	if err != nil {
+		return err
+	}
+	state := wire.State{
+		Settings: data,
+		Plain:    k.backend.Offer(pop3.Peer{}),
+		Secure:   k.backend.Offer(pop3.Peer{Secure: true}),
+	}
+	k.apop = state.Plain.APOP
+	if k.pair != nil {
+		state.Certificates = []tls.Certificate{k.pair.Current()}
+	}
+	return k.server.Push(state)
+}
+
+// run serves until a signal.
+func (k *keeper) run(l *net.UnixListener) error {
+	failed := make(chan error, 1)
+	go func() {
+		if err := k.server.Serve(l); !errors.Is(err, wire.ErrServerClosed) {
+			failed <- fmt.Errorf("the keeper's socket: %w", err)
+		}
+	}()
+	look := time.NewTicker(certs.CheckInterval)
+	defer look.Stop()
+	k.log.Ready(version())
+	k.notify.ready()
+	next := make(chan func() (end bool))
+	go func() {
+		for {
+			end, line := k.next()
+			next <- func() bool { return k.do(end, line) }
+		}
+	}()
+	for {
+		select {
+		case err := <-failed:
+			return err
+		case <-look.C:
+			k.refresh()
+		case act := <-next:
+			if act() {
+				return k.shutdown()
+			}
+		}
+	}
+}
+
+// do does what a signal or the supervisor asks for.
+func (k *keeper) do(end string, line []byte) (ends bool) {
+	if end != "" {
+		k.notify.stopping()
+		k.log.Stopping(end)
+		return true
+	}
+	k.reload(line)
+	return false
+}
+
+// shutdown ends the sessions that the front has left.
+func (k *keeper) shutdown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), keeperPatience)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- k.server.Shutdown(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-k.signals:
+		return errHurry
+	}
+}
+
+// keeperPatience is how long logins under way are waited for. Removals are
+// waited for without a bound.
+const keeperPatience = 2 * time.Second
+
+// refresh tells the front when its certificate, or what it may offer, has
+// changed by a change of a file.
+func (k *keeper) refresh() {
+	changed := k.pair != nil && k.pair.Refresh()
+	if apop := k.backend.Offer(pop3.Peer{}).APOP; apop != k.apop {
+		k.apop, changed = apop, true
+	}
+	if !changed {
+		return
+	}
+	if err := k.push(); err != nil {
+		k.log.Fault(err)
+	}
+}
+
+// reload makes another configuration hold: that of a line of the supervisor, who
+// has checked it, or the file's. One that can't be used changes nothing.
+func (k *keeper) reload(line []byte) {
+	next, held, err := k.nextConfig(line)
+	if err == nil {
+		err = k.use(next)
+	}
+	if err != nil {
+		k.log.ConfigRefused(err)
+		return
+	}
+	if len(held) > 0 {
+		k.log.NeedsRestart(held)
+	}
+	k.log.ConfigLoaded()
+	go k.knowMailboxes(next)
+}
+
+// nextConfig gives the configuration with what holds only from a start on as it
+// was then.
+func (k *keeper) nextConfig(line []byte) (next *config.Config, held []string, err error) {
+	if line != nil {
+		next, held, err = parseSnapshot(line)
+	} else if next, err = config.Read(k.file); err == nil {
+		held = next.HoldOver(k.started)
+	}
+	if err == nil {
+		err = next.Check(os.Geteuid())
+	}
+	return next, held, err
+}
+
+// use makes a configuration hold, or, with an error, leaves everything as it is.
+func (k *keeper) use(next *config.Config) error {
+	var pair *certs.Pair
+	if next.TLS.Certificate != "" {
+		var err error
+		if pair, err = certs.Load(next.TLS.Certificate, next.TLS.Key, k.events); err != nil {
+			return err
+		}
+	}
+	backend, err := k.newBackend(next)
+	if err != nil {
+		return err
+	}
+	k.config, k.pair, k.backend = next, pair, backend
+	return k.apply()
+}
+
+// knowMailboxes has the mailboxes of all accounts watched and counted before
+// anybody logs in: those of a passwd file for all users (with a file for each
+// domain there is no list of them), and where mail is delivered to homes, those
+// of the system's accounts.
+func (k *keeper) knowMailboxes(c *config.Config) {
+	p, err := newPlaces(c)
+	if err != nil {
+		return
+	}
+	know := func(a *auth.Account) {
+		if path, owner, err := p.of(a); err == nil {
+			k.index.Know(path, owner)
+		}
+	}
+	silent := func(error) {} // the first login tells what is wrong with the file
+	_ = auth.NewPasswd(c.Auth.PasswdFile, silent).Accounts(know)
+	if strings.HasPrefix(c.Mailbox, "~") || strings.HasPrefix(c.Mailbox, "%h") {
+		_ = auth.SystemAccounts(auth.SystemFile, know)
+	}
+}
+
+// keeperEvents is what the keeper tells of its sessions. It implements
+// [wire.Events].
+type keeperEvents struct {
+	events
+	log *maillog.Log
+}
+
+// Refused implements [wire.Events].
+func (e keeperEvents) Refused(uid uint32, reason error) { e.log.FrontRefused(uid, reason) }
+
+// Broken implements [wire.Events].
+func (e keeperEvents) Broken(p pop3.Peer, user string, err error) { e.log.FrontBroken(p, user, err) }

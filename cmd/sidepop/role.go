@@ -1,0 +1,232 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/maillog"
+	"sidepop/cmd/sidepop/internal/sandbox"
+	"sidepop/cmd/sidepop/internal/supervise"
+)
+
+// roleOptions is how a role is started.
+type roleOptions struct {
+	file       string // the configuration
+	supervised bool   // by this program, not by a service manager
+	sentences  string // tell of this user's sessions in sentences, on standard output
+}
+
+// roleCommand is `sidepop front` or `sidepop keeper`.
+func roleCommand(name, short, long string, run func(*role) error) *cobra.Command {
+	var o roleOptions
+	cmd := &cobra.Command{
+		Use: name, Short: short, Long: long,
+		Args: cobra.NoArgs,
+		RunE: running(func(*cobra.Command, []string) error {
+			r, err := begin(name, o)
+			if err != nil {
+				return err
+			}
+			err = run(r)
+			r.log.Stopped(err)
+			return err
+		}),
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.file, "config", config.DefaultFile, "the configuration `file`")
+	flags.BoolVar(&o.supervised, "supervised", false, "end with the process that started this one")
+	flags.StringVar(&o.sentences, "sentences", "", "tell what happens in sentences")
+	for _, name := range []string{"supervised", "sentences"} {
+		_ = flags.MarkHidden(name) // they are for `sidepop serve` and `sidepop try`
+	}
+	return cmd
+}
+
+// role is a process of the server.
+type role struct {
+	roleOptions
+	config *config.Config
+	log    *maillog.Log // of the process itself
+	events events       // told what happens in sessions and mailboxes
+	notify *notifier
+
+	sockets map[string][]*os.File // passed on, by name
+	signals chan os.Signal        // to end; closed never
+	hangups chan os.Signal
+	told    <-chan []byte // snapshots, closed when the supervisor is gone; nil without one
+}
+
+// begin is the first that each role does: it takes what it was given, and reads
+// the configuration.
+func begin(name string, o roleOptions) (*role, error) {
+	r := &role{roleOptions: o}
+	if o.supervised {
+		r.told = supervise.Join()
+	}
+	r.signals, r.hangups = make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(r.signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(r.hangups, syscall.SIGHUP)
+	r.notify = newNotifier()
+	r.sockets = passedSockets()
+	var err error
+	if r.config, err = r.configuration(); err != nil {
+		return nil, err
+	}
+	if r.log, r.events, err = newLog(r.config, name, o.sentences); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// configuration is the supervisor's, or the file's.
+func (r *role) configuration() (*config.Config, error) {
+	if r.told == nil {
+		return config.Read(r.file)
+	}
+	line, ok := <-r.told
+	if !ok {
+		return nil, errors.New("the process that started this one has ended")
+	}
+	c, _, err := parseSnapshot(line)
+	return c, err
+}
+
+// newLog makes a role's log. Where there are sentences, the log has only what a
+// person can't go without.
+func newLog(c *config.Config, role, sentences string) (*maillog.Log, events, error) {
+	level, format := c.Log.Level, c.Log.Format
+	if sentences != "" {
+		level, format = "warn", "text"
+	}
+	log, err := maillog.New(os.Stderr, level, format)
+	if err != nil {
+		return nil, nil, err
+	}
+	log = log.As(role)
+	if sentences != "" {
+		return log, &words{screen: newScreen(os.Stdout), user: sentences}, nil
+	}
+	return log, log, nil
+}
+
+// next waits for something to do: a signal to end, with its name, a line of the
+// supervisor, or a hangup, with neither.
+func (r *role) next() (end string, line []byte) {
+	select {
+	case s := <-r.signals:
+		return s.String(), nil
+	case line, ok := <-r.told:
+		if !ok {
+			return "the process that started it has ended", nil
+		}
+		return "", line
+	case <-r.hangups:
+		return "", nil
+	}
+}
+
+// sandboxed logs what came of a sandbox.
+func (r *role) sandboxed(all sandbox.Measures) {
+	var held, missing []string
+	for _, m := range all {
+		text := m.Name + ": " + m.Detail
+		if m.Held {
+			held = append(held, text)
+			continue
+		}
+		missing = append(missing, text)
+	}
+	r.log.Sandboxed(held, missing)
+}
+
+// passedSockets takes the sockets that the process was started with
+// (sd_listen_fds(3)), by their names.
+func passedSockets() map[string][]*os.File {
+	sockets := make(map[string][]*os.File)
+	for _, f := range activation.Files(true) {
+		sockets[f.Name()] = append(sockets[f.Name()], f)
+	}
+	return sockets
+}
+
+// Names of passed sockets.
+const (
+	plainSocket  = "pop3"
+	tlsSocket    = "pop3s"
+	keeperSocket = "keeper"
+)
+
+// passedListeners makes listeners of passed sockets.
+func passedListeners(sockets map[string][]*os.File) (all []listener, err error) {
+	for name, implicitTLS := range map[string]bool{plainSocket: false, tlsSocket: true} {
+		for _, f := range sockets[name] {
+			l, err := net.FileListener(f)
+			if err != nil {
+				return all, fmt.Errorf("the passed socket %s can't be used: %w", name, err)
+			}
+			_ = f.Close()
+			all = append(all, listener{l, implicitTLS})
+		}
+	}
+	return all, nil
+}
+
+// notifier tells whoever started the process how it is (sd_notify(3)). It is
+// connected from the start, since the front soon sees no files.
+type notifier struct{ conn net.Conn }
+
+func newNotifier() *notifier {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return &notifier{}
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		return &notifier{} // nobody listens
+	}
+	return &notifier{conn}
+}
+
+func (n *notifier) ready()    { n.tell(daemon.SdNotifyReady) }
+func (n *notifier) stopping() { n.tell(daemon.SdNotifyStopping) }
+
+func (n *notifier) tell(state string) {
+	if n.conn != nil {
+		_, _ = n.conn.Write([]byte(state))
+	}
+}
+
+// Descriptors of a session: in the front its connection, that to the keeper and
+// messages ahead; in the keeper the connection, and new, cur and the Maildir.
+const (
+	sessionDescriptors = 4
+
+	// ownDescriptors is for listeners, logs and files that are open shortly.
+	ownDescriptors = 64
+)
+
+// warnDescriptors tells when the limit of open files (getrlimit(2)) is reached
+// before the limit of connections.
+func warnDescriptors(c *config.Config, log *maillog.Log) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return
+	}
+	want := uint64(c.Limits.Connections)*sessionDescriptors + ownDescriptors
+	if limit.Cur < want {
+		log.FewDescriptors(limit.Cur, want)
+	}
+}
+
+// errHurry: a second signal came while the process was ending.
+var errHurry = errors.New("a second signal ended it at once")
