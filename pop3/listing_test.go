@@ -99,6 +99,32 @@ func TestWhatListingsAskFor(t *testing.T) {
 	}
 }
 
+// The lines of a listing have the numbers that the messages have, deleted ones
+// left out.
+func TestListingNumbers(t *testing.T) {
+	c := dial(t, serve(t, &pop3.Server{Backend: alice(make([]string, 10_001)...)}))
+	c.login()
+	removed := []int{1, 9, 10, 99, 100, 1000, 9999}
+	for _, n := range removed {
+		c.say(fmt.Sprintf("DELE %d", n))
+		c.hear(`\+OK .*`)
+	}
+	var list, uidl strings.Builder
+	for n := 1; n <= 10_001; n++ {
+		if !slices.Contains(removed, n) {
+			fmt.Fprintf(&list, "%d 0\r\n", n)
+			fmt.Fprintf(&uidl, "%d %d.memory\r\n", n, n)
+		}
+	}
+	for command, want := range map[string]string{"LIST": list.String(), "UIDL": uidl.String()} {
+		c.say(command)
+		c.hear(`\+OK 9994 messages \(0 octets\) follow`)
+		if got := c.multiline(); got != want {
+			t.Errorf("%s is wrong: %.100q", command, got)
+		}
+	}
+}
+
 // A backend that can't list everything: no client takes a part for the whole.
 func TestListingsThatBreakOff(t *testing.T) {
 	for _, err := range []error{errors.New("socket gone"), nil} {
@@ -115,6 +141,7 @@ func TestListingsThatBreakOff(t *testing.T) {
 					if lines := strings.Split(string(rest), "\r\n"); len(lines) != stop || slices.Contains(lines, ".") {
 						t.Errorf("%s that stops before message %d goes on with %q", command, stop, rest)
 					}
+					_ = c.Close()
 					if s := events.summary(t); s.Reason != pop3.ReasonMessage || s.Err == nil || err != nil && s.Err != err {
 						t.Errorf("%s that stops before message %d: the summary is %+v", command, stop, s)
 					}

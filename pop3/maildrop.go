@@ -2,8 +2,8 @@ package pop3
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"iter"
 )
 
 // maildrop is the session's view of its Maildrop: what is marked as deleted.
@@ -63,35 +63,25 @@ func (d *maildrop) left(ctx context.Context) (int64, error) {
 		end--
 	}
 	_, octets := d.Stat()
-	err := each(d.Octets(ctx, first, end-first), first, end-first, func(i int, size int64) error {
+	i := first
+	for size, err := range d.Octets(ctx, first, end-first) {
+		if err != nil {
+			return 0, err
+		}
 		if d.deleted(i) {
 			octets -= size
 		}
-		return nil
-	})
-	if err == nil {
-		d.octets, d.counted = octets, true
-	}
-	return octets, err
-}
-
-// each calls visit with what a backend says of n messages from first on.
-func each[T any](values iter.Seq2[T, error], first, n int, visit func(i int, value T) error) error {
-	i := first
-	for v, err := range values {
-		if err == nil {
-			err = visit(i, v)
-		}
-		if err != nil {
-			return err
-		}
 		i++
 	}
-	if i != first+n {
-		return fmt.Errorf("the backend lists %d messages instead of %d", i-first, n)
+	if i != end {
+		return 0, errShort
 	}
-	return nil
+	d.octets, d.counted = octets, true
+	return octets, nil
 }
+
+// errShort: [Maildrop.Octets] or UIDLs did not give what they were asked for.
+var errShort = errors.New("the backend lists too few messages, or too many")
 
 // done gives what is to be removed and, of the rest, what was retrieved.
 func (d *maildrop) done() (remove, kept []int) {
@@ -119,6 +109,22 @@ func (d *maildrop) find(arg string) (int, error) {
 		return 0, errDeleted
 	}
 	return n - 1, nil
+}
+
+// decimal is a number in decimal. Counting up in it is how listings number
+// messages: to format each number would be half of their cost.
+type decimal []byte
+
+// next makes d the number after it.
+func (d *decimal) next() {
+	for i := len(*d) - 1; i >= 0; i-- {
+		if (*d)[i] < '9' {
+			(*d)[i]++
+			return
+		}
+		(*d)[i] = '0'
+	}
+	*d = append(decimal("1"), *d...)
 }
 
 func (d *maildrop) summary(ctx context.Context) (string, error) {

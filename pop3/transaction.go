@@ -29,36 +29,37 @@ func (c *session) cmdUidl(args []string) (reply, error) {
 // them is in values; add appends it to dst.
 func listing[T any](c *session, args []string, values func(ctx context.Context, first, n int) iter.Seq2[T, error], add func(dst []byte, value T) []byte) (reply, error) {
 	d, ctx := c.drop, c.server.base
-	line := func(dst []byte, i int, value T) []byte {
-		return add(append(strconv.AppendInt(dst, int64(i+1), 10), ' '), value)
-	}
 	if len(args) == 1 {
 		i, err := d.find(args[0])
 		if err != nil {
 			return reply{}, err
 		}
-		var text []byte
-		err = each(values(ctx, i, 1), i, 1, func(i int, value T) error {
-			text = line(text, i, value)
-			return nil
-		})
-		return reply{text: string(text)}, err
+		for v, err := range values(ctx, i, 1) {
+			return reply{text: strconv.Itoa(i+1) + " " + string(add(nil, v))}, err
+		}
+		return reply{}, errShort
 	}
 	body := func(o *output) error {
-		err := each(values(ctx, 0, d.messages), 0, d.messages, func(i int, value T) error {
-			if d.deleted(i) {
-				return nil
+		i, number := 0, decimal("1")
+		for v, err := range values(ctx, 0, d.messages) {
+			if err != nil {
+				return err
 			}
-			if o.room(listLine); o.err != nil {
-				return o.err
+			if !d.deleted(i) {
+				if o.room(listLine); o.err != nil {
+					return o.err
+				}
+				line := append(append(o.buf, number...), ' ')
+				o.buf = append(add(line, v), "\r\n"...)
 			}
-			o.buf = append(line(o.buf, i, value), "\r\n"...)
-			return nil
-		})
-		if err == nil {
-			o.dot()
+			i++
+			number.next()
 		}
-		return err
+		if i != d.messages {
+			return errShort
+		}
+		o.dot()
+		return nil
 	}
 	summary, err := d.summary(ctx)
 	return reply{text: summary + " follow", body: body}, err

@@ -178,20 +178,16 @@ func (m *maildrop) Stat() (messages int, octets int64) {
 
 // Octets implements [pop3.Maildrop].
 func (m *maildrop) Octets(_ context.Context, first, n int) iter.Seq2[int64, error] {
-	return each(first, n, m.mailbox.MessageOctets)
+	return func(yield func(int64, error) bool) {
+		for i := first; i < first+n && yield(m.mailbox.MessageOctets(i), nil); i++ {
+		}
+	}
 }
 
 // UIDLs implements [pop3.Maildrop].
 func (m *maildrop) UIDLs(_ context.Context, first, n int) iter.Seq2[string, error] {
-	return each(first, n, m.mailbox.UIDL)
-}
-
-func each[T any](first, n int, value func(message int) T) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for i := first; i < first+n; i++ {
-			if !yield(value(i), nil) {
-				return
-			}
+	return func(yield func(string, error) bool) {
+		for i := first; i < first+n && yield(m.mailbox.UIDL(i), nil); i++ {
 		}
 	}
 }
