@@ -102,6 +102,7 @@ func (u *update) measureSome(cs []candidate, results []counted) error {
 			return context.Cause(u.ctx)
 		}
 	}
+	ownNames(cs)
 	c := counter{u: u}
 	c.reader = reader{ctx: u.ctx, file: &c.file, keep: x.o.XUIDL}
 	err := u.m.as(func() error {
@@ -249,8 +250,9 @@ func (u *update) search(missing map[string]key) error {
 			return len(missing) > 0
 		}
 		var r counted
-		cand := candidate{k, p}
-		if failed = c.one(cand, &r); failed == nil && u.take([]candidate{cand}, []counted{r}) {
+		cs := []candidate{{k, p}}
+		ownNames(cs)
+		if failed = c.one(cs[0], &r); failed == nil && u.take(cs, []counted{r}) {
 			delete(missing, k.unique)
 		}
 		return failed == nil && len(missing) > 0

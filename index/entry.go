@@ -23,11 +23,32 @@ type entry struct {
 	folder folder
 }
 
+// newEntry makes an entry of a candidate after ownNames.
 func newEntry(c candidate, scheme Scheme) *entry {
-	// Cloned, so that the names of a list lie in memory in its order.
-	e := &entry{unique: strings.Clone(c.unique), nums: c.nums, uidl: scheme.claim(c.unique), source: fromName}
+	e := &entry{unique: c.unique, nums: c.nums, uidl: scheme.claim(c.unique), source: fromName}
 	e.setPlace(c.place)
 	return e
+}
+
+// ownNames parts the unique names of candidates from the file names that were
+// read. Entries keep them: in one piece, so that a listing finds them one after
+// the other in memory, whatever else was allocated between them. A piece stays
+// as long as one of its names is in use, so they should not be many.
+func ownNames(cs []candidate) {
+	n := 0
+	for i := range cs {
+		n += len(cs[i].unique)
+	}
+	var piece strings.Builder
+	piece.Grow(n)
+	for i := range cs {
+		piece.WriteString(cs[i].unique)
+	}
+	names := piece.String()
+	for i := range cs {
+		n := len(cs[i].unique)
+		cs[i].unique, names = names[:n], names[n:]
+	}
 }
 
 // setPlace and place are called with mailbox.places held.
