@@ -53,10 +53,10 @@ func (u *update) count(cs []candidate) error {
 // measure counts candidates, many of them on all processors. Results that are
 // not there, after an error, are zero.
 func (u *update) measure(cs []candidate, results []counted) error {
-	workers := min(runtime.GOMAXPROCS(0), (len(cs)+together-1)/together)
-	if workers <= 1 {
+	if len(cs) <= together {
 		return u.measureSome(cs, results)
 	}
+	workers := min(runtime.GOMAXPROCS(0), (len(cs)+together-1)/together)
 	u.bulk = true
 	u.m.beginSaving()
 	defer u.m.beginCounting(len(cs))()

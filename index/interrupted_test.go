@@ -105,16 +105,22 @@ func childStop(args []string) {
 	must(x.Open(context.Background(), args[0], "", self))
 }
 
-// TestKilledCount is the same with the process killed.
+// TestKilledCount is the same with the process killed, whatever the number of
+// its processors.
 func TestKilledCount(t *testing.T) {
-	dir, state := memory(t), t.TempDir()
-	makeNumbered(t, dir, interruptedMessages)
-	startChild(t, "stop", dir, state).killed(t)
-	c := new(counter32)
-	x := newIndex(t, Options{Measure: c.measure, State: state})
-	sameListing(t, "the next login", listing(t, x, dir), naive(t, Options{}, dir))
-	// Other processors went on meanwhile, so more may have been counted.
-	if n := int(c.n.Load()); n == 0 || n > interruptedMessages-interruptedAt+together*runtime.GOMAXPROCS(0) {
-		t.Errorf("%d were measured after a kill at %d of %d", n, interruptedAt, interruptedMessages)
+	for _, processors := range []int{1, 2} {
+		t.Run(fmt.Sprint(processors), func(t *testing.T) {
+			t.Setenv("GOMAXPROCS", fmt.Sprint(processors))
+			dir, state := memory(t), t.TempDir()
+			makeNumbered(t, dir, interruptedMessages)
+			startChild(t, "stop", dir, state).killed(t)
+			c := new(counter32)
+			x := newIndex(t, Options{Measure: c.measure, State: state})
+			sameListing(t, "the next login", listing(t, x, dir), naive(t, Options{}, dir))
+			// Other processors went on meanwhile, so more may have been counted.
+			if n := int(c.n.Load()); n == 0 || n > interruptedMessages-interruptedAt+together*processors {
+				t.Errorf("%d were measured after a kill at %d of %d", n, interruptedAt, interruptedMessages)
+			}
+		})
 	}
 }
