@@ -78,7 +78,7 @@ func TestWhatListingsAskFor(t *testing.T) {
 		{"STAT", `\+OK 3 16`, ""},
 		{"DELE 6", `\+OK .*`, ""},
 		{"DELE 6", `-ERR .*`, ""},
-		{"STAT", `\+OK 2 8`, "octets 1+5"},
+		{"STAT", `\+OK 2 8`, "octets 5+1"},
 		{"RSET", `\+OK 6 messages \(33 octets\)`, ""},
 		{"STAT", `\+OK 6 33`, ""},
 		{"DELE 1", `\+OK .*`, ""},

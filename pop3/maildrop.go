@@ -11,9 +11,12 @@ type maildrop struct {
 	Maildrop
 	messages int    // in all
 	live     int    // not deleted
-	octets   int64  // of those, when counted
-	counted  bool   // false from a deletion on, until somebody asks
+	octets   int64  // of those but the uncounted
 	marks    []mark // by message; nil while there are none
+
+	// first to end-1 are where deleted messages are whose octets are still to be
+	// subtracted: few clients ask after a deletion.
+	first, end int
 }
 
 // mark is what has become of a message in this session.
@@ -21,6 +24,7 @@ type mark uint8
 
 const (
 	deleted   mark = 1 << iota // by DELE, to be removed
+	uncounted                  // and its octets are not subtracted yet
 	retrieved                  // by RETR
 )
 
@@ -36,47 +40,44 @@ func (d *maildrop) deleted(i int) bool { return d.marks != nil && d.marks[i]&del
 // reset forgets all deletions.
 func (d *maildrop) reset() {
 	d.messages, d.octets = d.Stat()
-	d.live, d.counted = d.messages, true
+	d.live, d.first, d.end = d.messages, 0, 0
 	for i := range d.marks {
-		d.marks[i] &^= deleted
+		d.marks[i] &^= deleted | uncounted
 	}
 }
 
 // delete marks a message.
 func (d *maildrop) delete(i int) {
-	d.mark(i, deleted)
+	d.mark(i, deleted|uncounted)
 	d.live--
-	d.counted = false
+	if d.first == d.end {
+		d.first, d.end = i, i+1
+	}
+	d.first, d.end = min(d.first, i), max(d.end, i+1)
 }
 
-// left is the octets of what is not deleted. They are counted here and not at
-// each deletion, since few clients ask after one.
+// left is the octets of what is not deleted.
 func (d *maildrop) left(ctx context.Context) (int64, error) {
-	if d.counted {
+	if d.first == d.end {
 		return d.octets, nil
 	}
-	first, end := 0, d.messages // of the deleted ones
-	for !d.deleted(first) {
-		first++
-	}
-	for !d.deleted(end - 1) {
-		end--
-	}
-	_, octets := d.Stat()
-	i := first
-	for size, err := range d.Octets(ctx, first, end-first) {
+	i, octets := d.first, d.octets
+	for size, err := range d.Octets(ctx, d.first, d.end-d.first) {
 		if err != nil {
 			return 0, err
 		}
-		if d.deleted(i) {
+		if i < d.end && d.marks[i]&uncounted != 0 {
 			octets -= size
 		}
 		i++
 	}
-	if i != end {
+	if i != d.end {
 		return 0, errShort
 	}
-	d.octets, d.counted = octets, true
+	for i := range d.marks[d.first:d.end] {
+		d.marks[d.first+i] &^= uncounted
+	}
+	d.octets, d.first, d.end = octets, 0, 0
 	return octets, nil
 }
 

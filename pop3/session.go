@@ -309,6 +309,10 @@ func (c *session) saslLimit([]byte) int { return c.settings.Limits.SASLLine + le
 // startTLS does the server's side of the handshake.
 func (c *session) startTLS() bool {
 	c.in.discard() // whatever came in plaintext is nobody's
+	if c.settings.TLS == nil {
+		c.end(ReasonHandshake, errNoTLS)
+		return false
+	}
 	conn := tls.Server(c.transport, c.settings.TLS)
 	c.until = c.loginDeadline()
 	err := c.beforeRead()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,9 +36,15 @@ type front struct {
 	counts counts
 
 	mu       sync.Mutex
-	settings settings    // the latest
-	tls      *tls.Config // one for all, so that sessions can be resumed
+	settings settings      // the latest
+	tls      *tls.Config   // one for all, so that sessions can be resumed
+	stands   chan struct{} // closed when the keeper has told its settings
+	once     sync.Once     // for that
 }
+
+// keeperWait is how long clients wait in the listeners of a front that has just
+// begun for the keeper's certificates. Without a keeper they are told so then.
+const keeperWait = 2 * time.Second
 
 // runFront opens what needs root or files, goes into the sandbox, and serves.
 func runFront(r *role) error {
@@ -54,6 +61,10 @@ func runFront(r *role) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	f.connect(ctx)
+	select {
+	case <-f.stands:
+	case <-time.After(keeperWait):
+	}
 	failed := start(&f.server, ls)
 	for _, l := range ls {
 		r.log.Listening(l.protocol(), l.Addr())
@@ -96,7 +107,7 @@ func (f *front) confine() error {
 
 // connect sets the protocol up, with the keeper behind it.
 func (f *front) connect(ctx context.Context) {
-	f.tls = certs.ServerConfig(f.client.Certificate)
+	f.tls, f.stands = certs.ServerConfig(f.client.Certificate), make(chan struct{})
 	f.client.Path = config.KeeperSocket
 	f.client.Counts = f.counts.wire
 	f.client.Pushed = f.pushed
@@ -119,8 +130,9 @@ func (f *front) pushed(data []byte) {
 	}
 	f.server.Apply(t)
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.settings = s
+	f.mu.Unlock()
+	f.once.Do(func() { close(f.stands) })
 }
 
 // run serves until a signal. What a hangup or the supervisor would tell, the
