@@ -136,10 +136,16 @@ func processorTime(b *testing.B) int64 {
 func BenchmarkLogin(b *testing.B) {
 	k := newFileKeeper(b, 10)
 	c := &Client{Path: k.path}
+	base, cancel := context.WithCancel(background)
+	defer cancel()
 	measure(b, "login", 1, func() {
-		if err := logIn(b, c).Close(); err != nil {
+		ctx, cancel := context.WithTimeout(base, pop3.DefaultLogin) // as a session has it
+		m, err := c.Password(ctx, peer, "alice", "secret")
+		cancel()
+		if err != nil {
 			b.Fatal(err)
 		}
+		_ = m.Close()
 	})
 }
 
@@ -149,10 +155,12 @@ func BenchmarkOpen(b *testing.B) {
 	k := newFileKeeper(b, messages)
 	m := logIn(b, &Client{Path: k.path})
 	defer m.Close()
+	ctx, cancel := context.WithCancel(background)
+	defer cancel()
 	buf := make([]byte, 64<<10)
 	i := 0
 	measure(b, "message", 1, func() {
-		f, _, err := m.Open(context.Background(), i%messages)
+		f, _, err := m.Open(ctx, i%messages)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -33,6 +33,7 @@ func (x *session) control(d *decoder) error {
 	if err := x.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
+	x.phase = over
 	s := x.server
 	f := &control{
 		session: x,
@@ -98,6 +99,7 @@ func (f *control) tell(p []byte) error {
 	defer f.sending.Unlock()
 	err := f.send(p, nil)
 	if err != nil {
+		f.server.broken(f.session, err)
 		_ = f.Close()
 	}
 	return err

@@ -53,12 +53,14 @@ func (l *link) ask(ctx context.Context, wait time.Duration, b *buffer, q []byte,
 		stop = context.AfterFunc(ctx, func() { _ = l.SetReadDeadline(time.Unix(1, 0)) })
 	}
 	in, err := l.receive(rights)
-	if !stop() && err == nil { // the deadline may be gone for the next one, too
+	if stop() {
+		return in, err
+	}
+	if err == nil { // but the next request would find its time over
 		in.free()
 		closeAll(in.descriptors)
-		err = context.Cause(ctx)
 	}
-	return in, err
+	return received{}, context.Cause(ctx)
 }
 
 // broke closes a link that can't be used any more, because of err, and says so.

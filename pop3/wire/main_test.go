@@ -10,13 +10,24 @@ import (
 // TestMain fails if a socket, a message or a file is open when all tests are
 // over: both sides live in this process.
 func TestMain(m *testing.M) {
-	before := openFiles()
+	before := ours()
 	code := m.Run()
-	if after := openFiles(); after != before && code == 0 {
+	if after := ours(); after != before && code == 0 {
 		fmt.Fprintf(os.Stderr, "open before the tests:\n%s\nand after them:\n%s\n", before, after)
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// ours are the open files that tests can have left behind: their folders are
+// gone by then.
+func ours() (list string) {
+	for line := range strings.Lines(openFiles()) {
+		if strings.Contains(line, " socket:") || strings.Contains(line, "(deleted)") {
+			list += line
+		}
+	}
+	return list
 }
 
 // openFiles lists the descriptors of this process, without those of the runtime.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime/debug"
 	"time"
@@ -131,7 +132,7 @@ func (s *Server) broken(x *session, err error) {
 	late := errors.Is(err, os.ErrDeadlineExceeded)
 	switch {
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE): // the front has gone
-	case s.isClosing():
+	case s.isClosing(), errors.Is(err, net.ErrClosed): // why was told before
 	case late && x.phase == challenged: // the client did not answer
 	case late && x.phase == silentSoFar:
 		s.Events.Broken(x.peer, x.user, fmt.Errorf("nothing was asked within %v", firstWait))

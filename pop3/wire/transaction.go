@@ -59,17 +59,21 @@ const listRoom = maxUIDL + 2
 // after the first one is met again, and told, when the front asks for the rest.
 func answerList[T any](x *session, answer verb, n int, values iter.Seq2[T, error], add func([]byte, T) ([]byte, error)) error {
 	b := newBuffer()
-	p := b.begin(answer)
+	size := len(b.begin(answer)) // and no slice: it would be stored, with a write barrier, for each value
 	got := 0
 	err := error(errNothing)
 	for v, valueErr := range values {
-		if err = valueErr; err == nil {
-			p, err = add(p, v)
-		}
-		if err != nil {
+		if valueErr != nil {
+			err = valueErr
 			break
 		}
-		if got++; got == n || len(p)+listRoom > MaxPacket {
+		p, addErr := add(b.packet[:size], v)
+		if addErr != nil {
+			err = addErr
+			break
+		}
+		size = len(p)
+		if got++; got == n || size+listRoom > MaxPacket {
 			break
 		}
 	}
@@ -77,7 +81,7 @@ func answerList[T any](x *session, answer verb, n int, values iter.Seq2[T, error
 		b.free()
 		return x.failed("listing", err)
 	}
-	return x.reply(b, p)
+	return x.reply(b, b.packet[:size])
 }
 
 var errNothing = errors.New("the backend lists nothing")
