@@ -81,7 +81,6 @@ func runKeeper(r *role) error {
 	}
 	k.server.Events = keeperEvents{r.events, r.log}
 	k.server.Allowed = func(uid uint32) bool { return uid == allowed }
-	k.server.Connections = wireConnections(r.config)
 	if err := k.apply(); err != nil {
 		return errors.Join(err, commands.Close(), k.index.Close())
 	}
@@ -181,6 +180,7 @@ func (k *keeper) newBackend(c *config.Config) (*backend, error) {
 
 // apply makes the configuration hold for what begins from now on.
 func (k *keeper) apply() error {
+	k.server.Allow(wireConnections(k.config))
 	k.accounts.Allow(k.config.Limits.SessionsPerUser, k.config.Limits.LoginDelay)
 	k.server.SetBackend(k.backend)
 	return k.push()

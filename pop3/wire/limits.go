@@ -81,7 +81,7 @@ const (
 
 // Sizes.
 const (
-	// DefaultConnections is [Server].Connections: those of a front and of the
+	// DefaultConnections is how many a [Server] has at most: those of a front and of the
 	// one that it replaces.
 	DefaultConnections = 2 * pop3.DefaultConnections
 

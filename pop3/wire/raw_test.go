@@ -258,7 +258,8 @@ func TestFlood(t *testing.T) {
 	const bound = 10
 	k := &keeper{TB: t}
 	k.folder()
-	k.Server = &Server{Connections: bound}
+	k.Server = &Server{}
+	k.Allow(bound)
 	k.serve(alice())
 	t.Cleanup(k.stop)
 	var silent []*rawFront

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,9 +25,6 @@ type Server struct {
 	// those of this process's own user.
 	Allowed func(uid uint32) bool
 
-	// Connections is how many there may be at once; 0: [DefaultConnections].
-	Connections int
-
 	backend    atomic.Pointer[pop3.Backend]
 	state      atomic.Pointer[state]
 	initialise sync.Once
@@ -35,6 +33,7 @@ type Server struct {
 	signing    signing
 
 	mu        sync.Mutex
+	limit     int // of connections; 0: the default
 	closing   bool
 	listeners map[*net.UnixListener]struct{}
 	sessions  map[*session]struct{}
@@ -90,9 +89,6 @@ func (s *Server) setUp() {
 		if s.Events == nil {
 			s.Events = silent{}
 		}
-		if s.Connections == 0 {
-			s.Connections = DefaultConnections
-		}
 		if s.Allowed == nil {
 			own := uint32(os.Geteuid())
 			s.Allowed = func(uid uint32) bool { return uid == own }
@@ -103,6 +99,14 @@ func (s *Server) setUp() {
 // SetBackend makes b the backend of the logins from now on. Until there is one
 // they fail with [pop3.ErrTemporary].
 func (s *Server) SetBackend(b pop3.Backend) { s.backend.Store(&b) }
+
+// Allow sets how many connections there may be at once; before it is called
+// [DefaultConnections]. Those beyond it go on.
+func (s *Server) Allow(connections int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit = connections
+}
 
 // Serve accepts the connections of fronts. The listener is of type unixpacket.
 // Serve returns [ErrServerClosed] after Shutdown, or the listener's error, and
@@ -198,7 +202,7 @@ func (s *Server) admit(x *session) error {
 	switch {
 	case s.closing:
 		return ErrServerClosed
-	case len(s.sessions) >= s.Connections:
+	case len(s.sessions) >= cmp.Or(s.limit, DefaultConnections):
 		return errTooMany
 	}
 	s.sessions[x] = struct{}{}
