@@ -177,3 +177,19 @@ func TestPanicEndsOneSession(t *testing.T) {
 	other.say("STAT")
 	other.hear(`\+OK 1 3`)
 }
+
+// TestMarkFails: who removed nothing is not told that something was not removed.
+func TestMarkFails(t *testing.T) {
+	events := newRecord()
+	f := &faulty{Backend: alice("a\n", "b\n"), remove: func([]int) (int, error) { return 0, errors.New("no way to mark") }}
+	c := dial(t, serve(t, &pop3.Server{Backend: f, Events: events}))
+	c.login()
+	c.say("RETR 1")
+	c.hear(`\+OK .*`)
+	c.multiline()
+	c.say("QUIT")
+	c.hear(`\+OK 0 messages removed`)
+	if s := events.summary(t); s.Reason != pop3.ReasonQuit || !strings.Contains(events.String(), "fault alice QUIT: no way to mark") {
+		t.Errorf("%+v\n%s", s, events)
+	}
+}

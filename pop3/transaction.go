@@ -146,10 +146,14 @@ func (c *session) cmdQuit([]string) (reply, error) {
 		return reply{}, err
 	}
 	c.summary.Dele = len(remove) - failed
-	c.end(ReasonQuit, err)
-	if err != nil {
+	if failed > 0 {
+		c.end(ReasonQuit, err)
 		return reply{}, &Error{Code: "SYS/TEMP", Text: fmt.Sprintf("%d of %d deleted messages were not removed", failed, len(remove))}
 	}
+	if err != nil { // in something that the client did not ask for
+		c.fail("QUIT", err)
+	}
+	c.end(ReasonQuit, nil)
 	return reply{text: strconv.Itoa(len(remove)) + " messages removed"}, nil
 }
 

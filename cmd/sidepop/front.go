@@ -97,6 +97,9 @@ func (f *front) confine() error {
 			return err
 		}
 	}
+	if f.unconfined() {
+		return os.Chdir(f.config.Runtime)
+	}
 	held, err := sandbox.Front(f.config.Runtime, id)
 	if err != nil {
 		return err

@@ -115,12 +115,6 @@ func mailboxes(n int) string {
 
 // rebuild is `sidepop index rebuild`.
 func (i *inspection) rebuild(ctx context.Context, users []string) error {
-	switch {
-	case len(users) == 0 && !i.all:
-		return errors.New("rebuild: name users, or say --all for all mailboxes that the index knows")
-	case len(users) > 0 && i.all:
-		return errors.New("rebuild: name users or say --all, not both")
-	}
 	failed := 0
 	err := i.each(ctx, users, func(t target, show func(done, total int)) error {
 		n, err := i.x.Rebuild(ctx, t.Maildir, show)

@@ -69,6 +69,15 @@ func (i *inspection) rebuildCommand() *cobra.Command {
 		Short: "Forget what the index knows of mailboxes and count them anew",
 		Long: `Forget what the index knows of mailboxes and count them anew. That is never
 needed: verify repairs what it finds. Clients notice nothing.`,
+		Args: func(_ *cobra.Command, users []string) error {
+			switch {
+			case len(users) == 0 && !i.all:
+				return errors.New("rebuild: name users, or say --all for all mailboxes that the index knows")
+			case len(users) > 0 && i.all:
+				return errors.New("rebuild: name users or say --all, not both")
+			}
+			return nil
+		},
 		RunE: i.running(exitFailure, (*inspection).rebuild),
 	}
 	cmd.Flags().BoolVar(&i.all, "all", false, "all mailboxes that the index knows")
@@ -229,6 +238,9 @@ func (i *inspection) target(passwd *auth.Passwd, user string) (target, error) {
 		owner := index.ProcessOwner()
 		if os.Geteuid() == 0 {
 			st := fi.Sys().(*syscall.Stat_t)
+			if st.Uid == 0 {
+				return target{}, fmt.Errorf("%s belongs to root, whose mail is never served", maillog.Escape(path))
+			}
 			owner = index.Owner{UID: st.Uid, GID: st.Gid}
 		}
 		return target{Maildir: control.Maildir{Path: path, Owner: &owner}}, nil

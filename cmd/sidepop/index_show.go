@@ -68,7 +68,7 @@ func (i *inspection) list(ctx context.Context, _ []string) error {
 	case i.json:
 		return nil
 	case len(rows) == 0 && i.out.terminal:
-		return i.out.line("The index knows no mailbox yet: nobody has logged in.")
+		return i.out.line("The index knows no mailbox yet: no account has a Maildir, or nobody has logged in.")
 	}
 	return i.out.table([]column{{"USER", false}, {"PATH", false}, {"MESSAGES", true}, {"OCTETS", true}, {"STATE", false}}, rows)
 }

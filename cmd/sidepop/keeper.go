@@ -36,7 +36,6 @@ with the rights of the user whom they belong to. "sidepop serve" starts both.`, 
 // keeper is the role that has the mail.
 type keeper struct {
 	*role
-	root     bool           // owners of mail can be others than this process
 	started  *config.Config // the one at the start, which some things stay as in
 	index    *index.Index
 	accounts pop3.Accounts
@@ -49,7 +48,7 @@ type keeper struct {
 
 // runKeeper opens its sockets, gives up what it does not need, and serves.
 func runKeeper(r *role) error {
-	k := &keeper{role: r, root: os.Geteuid() == 0, started: r.config}
+	k := &keeper{role: r, started: r.config}
 	if err := r.config.PrepareState(); err != nil {
 		return err
 	}
@@ -63,11 +62,13 @@ func runKeeper(r *role) error {
 		return err
 	}
 	warnDescriptors(r.config, r.log)
-	held, err := sandbox.Keeper()
-	if err != nil {
-		return err
+	if !k.unconfined() {
+		held, err := sandbox.Keeper()
+		if err != nil {
+			return err
+		}
+		k.sandboxed(held)
 	}
-	k.sandboxed(held)
 	// Only now it is certain what can be read.
 	if err := r.config.Check(os.Geteuid()); err != nil {
 		return err
@@ -296,6 +297,7 @@ func (k *keeper) reload(line []byte) {
 		k.log.NeedsRestart(held)
 	}
 	k.log.ConfigLoaded()
+	k.notify.loaded()
 	go k.knowMailboxes(next)
 }
 

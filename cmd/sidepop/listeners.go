@@ -88,7 +88,7 @@ func listenError(a netip.AddrPort, err error) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		hint = fmt.Sprintf(`: another program listens there; "ss -ltnp sport = :%d" names it`, a.Port())
 	case errors.Is(err, syscall.EACCES):
-		hint = ": ports below 1024 are root's: start as root with user set, or give CAP_NET_BIND_SERVICE"
+		hint = ": ports below 1024 are root's: start as root, or give CAP_NET_BIND_SERVICE"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		hint = `: no interface of this machine has that address; "ip address" lists them`
 	case errors.Is(err, syscall.EAFNOSUPPORT) && a.Addr().Is6():

@@ -56,6 +56,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, new(loggedError)):
+		if errors.As(err, &problems) {
+			return exitUsage
+		}
+		return exitFailure
 	case errors.As(err, &problems):
 		fmt.Fprintf(stderr, "%s\n", problems)
 		return exitUsage
@@ -67,6 +72,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "sidepop: %s\nSee \"sidepop --help\".\n", err)
 	return exitUsage
+}
+
+// loggedError is an error that is in the log, and is not told again.
+type loggedError struct{ error }
+
+func (e loggedError) Unwrap() error { return e.error }
+
+func logged(err error) error {
+	if err == nil {
+		return nil
+	}
+	return loggedError{err}
 }
 
 // failure is an error of a command that was understood, as opposed to cobra's

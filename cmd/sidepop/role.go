@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -38,8 +39,11 @@ func roleCommand(name, short, long string, run func(*role) error) *cobra.Command
 				return err
 			}
 			err = run(r)
+			if errors.As(err, new(config.Problems)) && !o.supervised {
+				return err // for a person, as at any start
+			}
 			r.log.Stopped(err)
-			return err
+			return logged(err)
 		}),
 	}
 	flags := cmd.Flags()
@@ -60,6 +64,7 @@ type role struct {
 	events events       // told what happens in sessions and mailboxes
 	notify *notifier
 
+	root    bool                  // started as root
 	sockets map[string][]*os.File // passed on, by name
 	signals chan os.Signal        // to end; closed never
 	hangups chan os.Signal
@@ -69,16 +74,22 @@ type role struct {
 // begin is the first that each role does: it takes what it was given, and reads
 // the configuration.
 func begin(name string, o roleOptions) (*role, error) {
-	r := &role{roleOptions: o}
-	if o.supervised {
-		r.told = supervise.Join()
-	}
+	r := &role{roleOptions: o, root: os.Geteuid() == 0}
 	r.signals, r.hangups = make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(r.signals, syscall.SIGTERM, syscall.SIGINT)
-	signal.Notify(r.hangups, syscall.SIGHUP)
+	if o.supervised {
+		r.told = supervise.Join()
+		signal.Ignore(syscall.SIGHUP) // what holds is the supervisor's business
+	} else {
+		signal.Notify(r.hangups, syscall.SIGHUP)
+	}
 	r.notify = newNotifier()
 	r.sockets = passedSockets()
-	var err error
+	err := closeInherited()
+	if err != nil {
+		return nil, err
+	}
+	nameProcess(name)
 	if r.config, err = r.configuration(); err != nil {
 		return nil, err
 	}
@@ -146,7 +157,42 @@ func (r *role) sandboxed(all sandbox.Measures) {
 		}
 		missing = append(missing, text)
 	}
-	r.log.Sandboxed(held, missing)
+	r.log.Sandboxed(held, missing, r.root)
+}
+
+// unconfined says that the role does without its sandbox: in a trial by somebody
+// without rights, of a program that was built for no other purpose.
+func (r *role) unconfined() bool {
+	return r.sentences != "" && !r.root && sandbox.Possible() != nil
+}
+
+// nameProcess names the process for people who look at processes: it was started
+// from a file that is called "exe".
+func nameProcess(role string) {
+	_ = os.WriteFile("/proc/self/comm", []byte("sidepop-"+role), 0) // a name more or less
+}
+
+// closeInherited closes what whoever started the process has left open by
+// mistake: with a descriptor of a folder a front that was taken over would be out
+// of its root directory. It is called when the sockets that were passed on are
+// taken; those, and all that this program opens, are closed at an exec.
+func closeInherited() error {
+	const own = "/proc/self/fd"
+	entries, err := os.ReadDir(own)
+	if err != nil {
+		return fmt.Errorf("find out what is open: %w", err)
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= unix.Stderr {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	return nil
 }
 
 // passedSockets takes the sockets that the process was started with
@@ -199,6 +245,13 @@ func newNotifier() *notifier {
 
 func (n *notifier) ready()    { n.tell(daemon.SdNotifyReady) }
 func (n *notifier) stopping() { n.tell(daemon.SdNotifyStopping) }
+
+// loaded tells that another configuration holds now.
+func (n *notifier) loaded() { n.tell(configLoaded) }
+
+// configLoaded is for `sidepop serve`; service managers pass over what they don't
+// know.
+const configLoaded = "X_SIDEPOP_CONFIGURATION=loaded"
 
 func (n *notifier) tell(state string) {
 	if n.conn != nil {

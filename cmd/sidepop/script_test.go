@@ -107,11 +107,8 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 
 func talk(ts *testscript.TestScript, _ bool, args []string) {
 	address, secure := strings.CutPrefix(args[0], "tls:")
-	conn, err := dialPatiently(address)
+	conn, err := dialPatiently(address, secure)
 	ts.Check(err)
-	if secure {
-		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-	}
 	defer conn.Close()
 	ts.Check(conn.SetDeadline(time.Now().Add(patience)))
 	in := bufio.NewReader(conn)
@@ -137,11 +134,15 @@ func talk(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// dialPatiently connects as soon as somebody listens.
-func dialPatiently(address string) (net.Conn, error) {
+// dialPatiently connects as soon as somebody listens, and has a certificate.
+func dialPatiently(address string, secure bool) (conn net.Conn, err error) {
 	deadline := time.Now().Add(patience)
 	for {
-		conn, err := net.Dial("tcp", address)
+		if secure {
+			conn, err = tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+		} else {
+			conn, err = net.Dial("tcp", address)
+		}
 		if err == nil || time.Now().After(deadline) {
 			return conn, err
 		}

@@ -6,10 +6,12 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/maillog"
@@ -35,8 +37,15 @@ describes the file.`,
 // serve finds out whether the configuration can be used, opens the sockets,
 // which outlive the roles, and supervises these.
 func serve(file string) error {
+	sockets := passedSockets()
+	if err := closeInherited(); err != nil {
+		return err
+	}
 	snapshot, c, err := newSnapshot(file)
 	if err != nil {
+		return err
+	}
+	if err := c.Prepare(); err != nil {
 		return err
 	}
 	log, err := maillog.New(os.Stderr, c.Log.Level, c.Log.Format)
@@ -44,7 +53,7 @@ func serve(file string) error {
 		return err
 	}
 	log = log.As("serve")
-	ls, err := passedListeners(passedSockets())
+	ls, err := passedListeners(sockets)
 	if err == nil && len(ls) == 0 {
 		ls, err = listen(c.Listen)
 	}
@@ -59,22 +68,24 @@ func serve(file string) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Notify(hangups, syscall.SIGHUP)
 	notify := newNotifier()
-	s := &server{config: c, snapshot: snapshot, log: log, events: log, listeners: ls, beforeFront: func() {}}
+	s := &server{config: c, snapshot: snapshot, log: log, listeners: ls, beforeFront: func() {}}
 	s.ready = func() {
 		log.Ready(version())
 		notify.ready()
 	}
 	err = s.run(signals, hangups)
 	log.Stopped(err)
-	return err
+	return logged(err)
 }
 
 // server is the two roles as one process sees them.
 type server struct {
 	config    *config.Config // at the start
-	snapshot  snapshot
+	snapshot  snapshot       // what roles are started with
+	asked     snapshot       // what the keeper was asked to use since
+	loaded    chan struct{}  // the keeper uses it
+	lock      *os.File       // of the state folder
 	log       *maillog.Log
-	events    supervise.Events
 	listeners []listener
 	sentences string // see roleOptions
 
@@ -93,9 +104,11 @@ const roleEnd = time.Minute
 // run runs the roles until a signal: first the keeper, and the front when the
 // keeper is ready. A hangup makes them read the configuration again.
 func (s *server) run(signals, hangups <-chan os.Signal) error {
+	s.loaded = make(chan struct{}, 1)
 	if err := s.startKeeper(); err != nil {
 		return errors.Join(err, s.stop(signals))
 	}
+	defer s.lock.Close()
 	ready, begun := s.keeper.Ready(), (<-chan struct{})(nil)
 	for {
 		select {
@@ -115,6 +128,8 @@ func (s *server) run(signals, hangups <-chan os.Signal) error {
 			return errors.Join(s.front.Err(), s.stop(signals))
 		case <-hangups:
 			s.reload()
+		case <-s.loaded:
+			s.keep()
 		case sig := <-signals:
 			s.log.Stopping(sig.String())
 			return s.stop(signals)
@@ -125,23 +140,48 @@ func (s *server) run(signals, hangups <-chan os.Signal) error {
 // reload reads the configuration again, and gives it to the keeper, which tells
 // the front. One that can't be used changes nothing.
 func (s *server) reload() {
-	next, c, err := s.snapshot.next()
+	next, _, err := s.snapshot.next()
 	if err != nil {
 		s.log.ConfigRefused(err)
 		return
 	}
-	s.snapshot = next
-	s.config.Limits.ShutdownTime = c.Limits.ShutdownTime
+	s.asked = next
 	s.keeper.Tell(next.line())
+}
+
+// keep makes what the keeper uses hold for roles that are started again. The
+// keeper has the last word: it can read less.
+func (s *server) keep() {
+	c, _, err := s.asked.parse()
+	if err != nil {
+		return // it was for a keeper that has ended since
+	}
+	s.snapshot = s.asked
+	s.config.Limits.ShutdownTime = c.Limits.ShutdownTime
+	s.keeper.First(s.snapshot.line())
 	if s.front != nil {
-		s.front.Tell(next.line()) // for its next start
+		s.front.First(s.snapshot.line())
+	}
+}
+
+// Ended implements [supervise.Events].
+func (s *server) Ended(role, how string, wait time.Duration) { s.log.Ended(role, how, wait) }
+
+// Said implements [supervise.Events].
+func (s *server) Said(_, line string) {
+	if line == configLoaded {
+		select {
+		case s.loaded <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // startKeeper starts the keeper with its socket, which outlives it: logins wait
 // there for the next one.
 func (s *server) startKeeper() error {
-	if err := errors.Join(s.config.PrepareState(), s.config.PrepareRuntime()); err != nil {
+	var err error
+	if s.lock, err = lockState(s.config.Index.StateDir); err != nil {
 		return err
 	}
 	l, err := listenKeeper(s.config)
@@ -176,7 +216,23 @@ func (s *server) startRole(name string, sockets []*os.File, names []string) (*su
 	if s.sentences != "" {
 		args = append(args, "--sentences", s.sentences)
 	}
-	return supervise.Start(s.config.Index.StateDir, supervise.Role{Name: name, Args: args, Sockets: sockets, Names: names}, s.snapshot.line(), s.events)
+	return supervise.Start(s.config.Index.StateDir, supervise.Role{Name: name, Args: args, Sockets: sockets, Names: names}, s.snapshot.line(), s)
+}
+
+// lockFile in the state folder is locked by the process that supervises its roles.
+const lockFile = "serve.lock"
+
+// lockState makes sure that nobody else supervises roles with a state folder. The
+// lock ends with the process.
+func lockState(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another \"sidepop serve\" uses %s: stop that one, or set another index.state_dir: %w", dir, err), f.Close())
+	}
+	return f, nil
 }
 
 // files gives a listener's file, to be passed on.

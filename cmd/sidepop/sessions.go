@@ -84,11 +84,15 @@ func showSessions(ctx context.Context, file string, out *output) error {
 	case !out.terminal:
 		return nil
 	case n == nil:
-		return out.line("The front is not there: nobody can connect.")
+		return out.line("The front is not there, or does not answer.")
 	}
 	return out.line("%s, %d logged in; since its start %d accepted, %d refused, %s failed.",
 		plural(int64(n.Open), "connection"), n.LoggedIn, n.Accepted, n.Refused, plural(int64(n.HandshakesFailed), "TLS handshake"))
 }
+
+// countsTime is how long the front may take to say its counts: it does nothing
+// else for that, unless it hangs.
+const countsTime = 2 * time.Second
 
 // Sessions implements [control.Sessions].
 func (k *keeper) Sessions(ctx context.Context) (all []control.Session, n *control.Connections, err error) {
@@ -97,6 +101,8 @@ func (k *keeper) Sessions(ctx context.Context) (all []control.Session, n *contro
 			User: s.User, Remote: s.Peer.Remote.String(), TLS: maillog.DescribeTLS(s.Peer.TLS), Since: s.Since,
 		})
 	}
+	ctx, cancel := context.WithTimeout(ctx, countsTime)
+	defer cancel()
 	if c, err := k.server.Counts(ctx); err == nil {
 		n = &control.Connections{
 			Open: c.Open, LoggedIn: c.LoggedIn, Accepted: c.Accepted, Refused: c.Refused, HandshakesFailed: c.HandshakesFailed,

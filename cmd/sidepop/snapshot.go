@@ -47,13 +47,18 @@ func (s snapshot) line() []byte {
 	return line
 }
 
-// parse gives the configuration of a line, and the keys in which it is still that
-// of the start.
+// parseSnapshot is parse for a line.
 func parseSnapshot(line []byte) (c *config.Config, held []string, err error) {
 	var s snapshot
 	if err := json.Unmarshal(line, &s); err != nil {
 		return nil, nil, err
 	}
+	return s.parse()
+}
+
+// parse gives the configuration, and the keys in which it is still that of the
+// start.
+func (s snapshot) parse() (c *config.Config, held []string, err error) {
 	started, err := config.Parse(s.File, s.Started)
 	if err != nil {
 		return nil, nil, err

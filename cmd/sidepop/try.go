@@ -13,6 +13,7 @@ import (
 
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/maillog"
+	"sidepop/cmd/sidepop/internal/sandbox"
 )
 
 const (
@@ -63,6 +64,9 @@ func (t *trial) run(stdout io.Writer) (err error) {
 			return err
 		}
 	}
+	if err := sandbox.Possible(); err != nil && os.Geteuid() == 0 {
+		return err
+	}
 	f, err := newFolder(t.maildir)
 	if err != nil {
 		return err
@@ -96,8 +100,16 @@ func (t *trial) serve(f *folder, ls []listener, screen *screen, signals <-chan o
 	if err != nil {
 		return err
 	}
-	s := &server{config: c, snapshot: snapshot, log: log.As("try"), events: log, listeners: ls, sentences: f.user}
-	s.beforeFront = func() { screen.print(guide) }
+	if err := c.Prepare(); err != nil {
+		return err
+	}
+	s := &server{config: c, snapshot: snapshot, log: log.As("try"), listeners: ls, sentences: f.user}
+	s.beforeFront = func() {
+		screen.print(guide)
+		if err := sandbox.Possible(); err != nil {
+			screen.say("nothing is sandboxed here: %s", err)
+		}
+	}
 	s.ready = func() { screen.say("ready for clients") }
 	return s.run(signals, nil)
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -62,10 +64,10 @@ func (c *Config) checkMailUser(euid int) error {
 		return fmt.Errorf("%q has the user id %s, expected a number", c.MailUser, u.Uid)
 	case euid != 0 && uid != euid:
 		return fmt.Errorf("%q, expected sidepop to be started as that user or as root; it runs as user id %d", c.MailUser, euid)
-	case euid == 0 && uid < c.MinUID:
-		return fmt.Errorf("%q has the user id %d, expected one from minimum_uid = %d on", c.MailUser, uid, c.MinUID)
 	case euid == 0 && c.isFront(u.Uid):
 		return fmt.Errorf("%q is user too, expected another one: what speaks to the network must not own mail", c.MailUser)
+	case euid == 0 && uid < c.MinUID:
+		return fmt.Errorf("%q has the user id %d, expected one from minimum_uid = %d on", c.MailUser, uid, c.MinUID)
 	}
 	return nil
 }
@@ -144,5 +146,9 @@ func (c *Config) checkPasswd() error {
 }
 
 func unreadable(file string, err error) error {
+	if os.Geteuid() == 0 && errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%s can't be read by root without its right to pass over permissions (%s), which the keeper gives up; "+
+			"expected a file of root's own, or one that anybody may read, in folders that are so too", file, reason(err))
+	}
 	return fmt.Errorf("%s can't be read by user id %d (%s), expected a file that it may read", file, os.Geteuid(), reason(err))
 }

@@ -66,6 +66,7 @@ func TestCheck(t *testing.T) {
 		{0, "user = \"nobody\"\nmail_user = \"nobody\"",
 			`f:5: mail_user: "nobody" is user too, expected another one: what speaks to the network must not own mail`},
 		{nobody, `mail_user = "nobody"`, ``},
+		{nobody, "user = \"nobody\"\nmail_user = \"nobody\"", ``},        // there is one user for all
 		{nobody, "mail_user = \"nobody\"\nminimum_uid = 2147483647", ``}, // it reads what it may
 		{other, `mail_user = "nobody"`,
 			`f:4: mail_user: "nobody", expected sidepop to be started as that user or as root; it runs as user id 12345`},

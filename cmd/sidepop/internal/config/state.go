@@ -33,6 +33,18 @@ func (c *Config) PrepareRuntime() error {
 	return nil
 }
 
+// Prepare is PrepareState and PrepareRuntime.
+func (c *Config) Prepare() error {
+	var all Problems
+	for _, err := range []error{c.PrepareState(), c.PrepareRuntime()} {
+		var ps Problems
+		if errors.As(err, &ps) {
+			all = append(all, ps...)
+		}
+	}
+	return all.asError()
+}
+
 // prepare makes a folder of this process's user, which others can't change.
 func prepare(dir string, mode fs.FileMode) error {
 	err := os.MkdirAll(filepath.Dir(dir), 0o755)
@@ -60,7 +72,7 @@ func prepare(dir string, mode fs.FileMode) error {
 		return fmt.Errorf("%s belongs to user id %d, expected a folder of user id %d: chown -R %d %s, if nothing else uses it", dir, owner, uid, uid, dir)
 	case fi.Mode().Perm()&0o022 != 0:
 		return fmt.Errorf("%s has mode %#o, expected a folder that only its owner can change: chmod %o %s", dir, fi.Mode().Perm(), mode, dir)
-	case fi.Mode().Perm()&mode&0o001 != mode&0o001:
+	case uid == 0 && fi.Mode().Perm()&mode&0o001 != mode&0o001:
 		return fmt.Errorf("%s has mode %#o, expected a folder that the front's user can look into: chmod %o %s", dir, fi.Mode().Perm(), mode, dir)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -27,6 +28,7 @@ func TestPrepare(t *testing.T) {
 	}{
 		{"nothing", nothing, ""},
 		{"own", mode(0o755), ""},
+		{"own, searchable alone", mode(0o711), ""},
 		{"own, writable for the group", mode(0o770), strings.Replace(onlyOwner, "$A", "0770", 1)},
 		{"own, writable for others", mode(0o757), strings.Replace(onlyOwner, "$A", "0757", 1)},
 		{"own, such as /tmp", mode(0o777 | fs.ModeSticky), strings.Replace(onlyOwner, "$A", "0777", 1)},
@@ -60,21 +62,43 @@ func TestPrepare(t *testing.T) {
 	}
 }
 
-// TestPrepareMakes has the folders made with their modes, and those above too.
-func TestPrepareMakes(t *testing.T) {
-	defer syscall.Umask(syscall.Umask(0o022))
-	for _, f := range folders {
-		above := filepath.Join(t.TempDir(), "above")
-		dir := filepath.Join(above, "folder")
-		for range 2 { // at the second start it is there
-			if got := f.prepare(dir); got != "" {
-				t.Fatalf("%s: %s", f.key, got)
+// TestPrepareClosed has folders that others can't search: the front has to look
+// into its own where it is another user, and into the state folder nobody.
+func TestPrepareClosed(t *testing.T) {
+	for _, m := range []fs.FileMode{0o700, 0o710, 0o750, 0o754} {
+		for _, f := range folders {
+			dir := inPlace(t, mode(m))
+			want := ""
+			if f.key == "runtime_dir" && os.Geteuid() == 0 {
+				want = f.want(fmt.Sprintf("%s has mode %#o, expected a folder that the front's user can look into: chmod 755 %s", dir, m, dir))
+			}
+			if got := f.prepare(dir); got != want {
+				t.Errorf("%s, mode %o:\n got %s\nwant %s", f.key, m, got, want)
 			}
 		}
-		for path, mode := range map[string]fs.FileMode{above: 0o755, dir: f.mode} {
-			fi, err := os.Stat(path)
-			if err != nil || fi.Mode() != mode|fs.ModeDir {
-				t.Errorf("%s: %s: %v, %v, want mode %o", f.key, path, fi, err, mode)
+	}
+}
+
+// TestPrepareMakes has the folders made with their modes whatever the umask is,
+// and those above, which are not sidepop's own, as the umask says.
+func TestPrepareMakes(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	for _, umask := range []fs.FileMode{0o022, 0o077} {
+		for _, f := range folders {
+			top := t.TempDir()
+			syscall.Umask(int(umask))
+			above := filepath.Join(top, "above")
+			dir := filepath.Join(above, "folder")
+			for range 2 { // at the second start it is there
+				if got := f.prepare(dir); got != "" {
+					t.Fatalf("%s: %s", f.key, got)
+				}
+			}
+			for path, mode := range map[string]fs.FileMode{above: 0o755 &^ umask, dir: f.mode} {
+				fi, err := os.Stat(path)
+				if err != nil || fi.Mode() != mode|fs.ModeDir {
+					t.Errorf("umask %o: %s: %s: %v, %v, want mode %o", umask, f.key, path, fi, err, mode)
+				}
 			}
 		}
 	}
@@ -105,10 +129,10 @@ func TestPrepareContents(t *testing.T) {
 	} {
 		for _, f := range folders {
 			dir := inPlace(t, func(dir string) error {
-				return firstError(os.Mkdir(dir, f.mode), tt.put(dir))
+				return firstError(mode(f.mode)(dir), tt.put(dir))
 			})
 			want := ""
-			if f.key == "runtime_dir" {
+			if f.key == "runtime_dir" && os.Geteuid() == 0 {
 				want = strings.ReplaceAll(f.want(tt.want), "$D", dir)
 			}
 			if got := f.prepare(dir); got != want {

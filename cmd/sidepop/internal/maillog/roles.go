@@ -26,11 +26,14 @@ func (l *Log) Listening(protocol string, a net.Addr) {
 
 // Sandboxed: the process has given up what it does not need, and has tried to
 // get it back. Missing is what this kernel or whoever started it does not let it
-// do.
-func (l *Log) Sandboxed(held, missing []string) {
+// do; where it was not started as root that is nothing to worry about.
+func (l *Log) Sandboxed(held, missing []string, root bool) {
 	e := l.process().WithField("held", strings.Join(held, ", "))
 	if len(missing) > 0 {
-		e.WithField("missing", Escape(strings.Join(missing, ", "))).Warn("sandboxed")
+		e = e.WithField("missing", Escape(strings.Join(missing, ", ")))
+	}
+	if len(missing) > 0 && root {
+		e.Warn("sandboxed")
 		return
 	}
 	e.Info("sandboxed")
@@ -58,19 +61,25 @@ func (l *Log) CutOff(patience time.Duration) {
 	l.process().WithField("seconds", patience.Seconds()).Warn("sessions cut off")
 }
 
-// Stopped: the process ends. Err is why it did not end as it should have.
+// Stopped: the process ends. Err, of which each line is told, is why it did not
+// end as it should have, or could not begin.
 func (l *Log) Stopped(err error) {
-	if err != nil {
-		l.process().WithField("reason", escapeError(err)).Warn("stopped")
+	if err == nil {
+		l.process().Info("stopped")
 		return
 	}
-	l.process().Info("stopped")
+	for line := range strings.Lines(err.Error()) {
+		l.process().WithField("reason", escapeError(errors.New(strings.TrimSuffix(line, "\n")))).Error("stopped")
+	}
 }
 
 // Ended implements [supervise.Events].
 func (l *Log) Ended(role, how string, wait time.Duration) {
 	l.process().WithFields(logrus.Fields{"ended": role, "reason": Escape(how), "seconds": wait.Seconds()}).Error("role ended")
 }
+
+// Said implements [supervise.Events]. What roles say is not for people.
+func (l *Log) Said(string, string) {}
 
 // ConfigLoaded: the configuration was read again, and holds.
 func (l *Log) ConfigLoaded() { l.process().Info("configuration loaded") }

@@ -243,8 +243,14 @@ func allThreads(call, a, b, c uintptr) error {
 	case 0:
 		return nil
 	case unix.ENOTSUP:
-		return errors.New("this program was built with cgo and can't change all its threads: build it with CGO_ENABLED=0")
+		return ErrCgo
 	default:
 		return errno
 	}
 }
+
+// ErrCgo is why there is no sandbox for a program with threads of a C library.
+var ErrCgo = errors.New("this program was built with cgo and can't change all its threads: build it with CGO_ENABLED=0")
+
+// Possible says whether this program can be put into a sandbox, or [ErrCgo].
+func Possible() error { return allThreads(unix.SYS_GETPID, 0, 0, 0) }

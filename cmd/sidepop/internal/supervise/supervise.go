@@ -66,6 +66,9 @@ type Events interface {
 	// Ended: a role has ended without being told to, and is started again after
 	// a wait.
 	Ended(role, how string, wait time.Duration)
+
+	// Said: a role has said something else than that it is ready.
+	Said(role, line string)
 }
 
 // Process keeps a role running.
@@ -81,11 +84,11 @@ type Process struct {
 	mu      sync.Mutex
 	current *os.Process    // nil while none runs
 	stdin   io.WriteCloser // its standard input, whose end ends it
-	told    []byte         // what each run is told first
+	first   []byte         // what each run is told first
 	err     error          // why it ended for good
 }
 
-// Start starts a role, which is told a line first: see [Process.Tell]. The folder
+// Start starts a role, which is told a line first: see [Process.First]. The folder
 // is this process's alone, to talk to the role in.
 func Start(folder string, role Role, line []byte, events Events) (*Process, error) {
 	path := filepath.Join(folder, NotifyPrefix+role.Name)
@@ -97,7 +100,7 @@ func Start(folder string, role Role, line []byte, events Events) (*Process, erro
 		return nil, fmt.Errorf("start the %s: %w", role.Name, err)
 	}
 	p := &Process{
-		role: role, events: events, notify: notify, told: line,
+		role: role, events: events, notify: notify, first: line,
 		ready: make(chan struct{}), done: make(chan struct{}), stop: make(chan struct{}),
 	}
 	go p.listen()
@@ -137,20 +140,25 @@ func (p *Process) Signal(s os.Signal) {
 	}
 }
 
-// Tell gives the role another line, and so every run of it from now on, instead
-// of the one before. A role that does not read does not hold it up for long: a
-// pipe holds more than a few.
+// Tell tells the role a line. One that does not read does not hold it up for
+// long: a pipe holds more than a few.
 func (p *Process) Tell(line []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.told = line
 	if p.current != nil {
-		p.tell()
+		p.tell(line)
 	}
 }
 
-// tell writes the line. One that can't be written was for a run that has ended.
-func (p *Process) tell() { _, _ = p.stdin.Write(append(p.told, '\n')) }
+// First is what each run from the next one on is told first.
+func (p *Process) First(line []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.first = line
+}
+
+// tell writes a line. One that can't be written was for a run that has ended.
+func (p *Process) tell(line []byte) { _, _ = p.stdin.Write(append(line[:len(line):len(line)], '\n')) }
 
 // Stop tells the role to end (SIGTERM) and waits until it has. When patience is
 // over, or at once when hurry is closed, it is killed, which is an error. One that
@@ -200,7 +208,7 @@ func (p *Process) start() (*run, error) {
 		return nil, fmt.Errorf("start the %s: %w", p.role.Name, err)
 	}
 	p.current, p.stdin = cmd.Process, stdin
-	p.tell()
+	p.tell(p.first)
 	return &run{cmd, time.Now()}, nil
 }
 
@@ -299,8 +307,11 @@ func (p *Process) listen() {
 			return
 		}
 		for line := range strings.Lines(string(buf[:n])) {
-			if strings.TrimSuffix(line, "\n") == "READY=1" {
+			switch line = strings.TrimSuffix(line, "\n"); line {
+			case "READY=1":
 				once.Do(func() { close(p.ready) })
+			default:
+				p.events.Said(p.role.Name, line)
 			}
 		}
 	}

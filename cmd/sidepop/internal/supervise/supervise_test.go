@@ -76,6 +76,7 @@ func role(how string) int {
 			mu.Lock()
 			line = string(next)
 			mu.Unlock()
+			_, _ = daemon.SdNotify(false, "X_TOLD="+line)
 		case <-time.After(time.Minute):
 			return 7
 		}
@@ -86,12 +87,19 @@ func role(how string) int {
 type record struct {
 	mu    sync.Mutex
 	ended []string
+	said  []string
 }
 
 func (r *record) Ended(role, how string, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = append(r.ended, fmt.Sprint(role, " ", how, " ", wait))
+}
+
+func (r *record) Said(role, line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = append(r.said, role+" "+line)
 }
 
 func (r *record) all() []string {
@@ -188,9 +196,9 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestTell: what a role is told holds for the runs after it, too.
+// TestTell: a role is told things, and what the runs after it are told first.
 func TestTell(t *testing.T) {
-	p, _, socket := begin(t, "good")
+	p, said, socket := begin(t, "good")
 	wait(t, "ready", p.Ready())
 	id, line := ask(t, socket)
 	if line != "first" {
@@ -202,14 +210,31 @@ func TestTell(t *testing.T) {
 			t.Fatalf("told %q", line)
 		}
 	}
-	if err := syscall.Kill(id, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+		said.mu.Lock()
+		all := slices.Clone(said.said)
+		said.mu.Unlock()
+		if slices.Equal(all, []string{"test X_TOLD=second"}) {
+			break
+		}
+		if time.Since(begun) > patience {
+			t.Fatalf("it said %q", all)
+		}
 	}
-	for syscall.Kill(id, 0) == nil {
-		time.Sleep(time.Millisecond)
-	}
-	if next, line := ask(t, socket); next == id || line != "second" {
-		t.Errorf("process %d after %d was told %q", next, id, line)
+	for i, want := range []string{"first", "third"} {
+		if i > 0 {
+			p.First([]byte("third"))
+		}
+		if err := syscall.Kill(id, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for syscall.Kill(id, 0) == nil {
+			time.Sleep(time.Millisecond)
+		}
+		last := id
+		if id, line = ask(t, socket); id == last || line != want {
+			t.Errorf("process %d after %d was told %q", id, last, line)
+		}
 	}
 }
 
