@@ -219,7 +219,8 @@ func (s *server) startRole(name string, sockets []*os.File, names []string) (*su
 	return supervise.Start(s.config.Index.StateDir, supervise.Role{Name: name, Args: args, Sockets: sockets, Names: names}, s.snapshot.line(), s)
 }
 
-// lockFile in the state folder is locked by the process that supervises its roles.
+// lockFile in the state folder is locked by the process that supervises its roles,
+// and has its id.
 const lockFile = "serve.lock"
 
 // lockState makes sure that nobody else supervises roles with a state folder. The
@@ -232,7 +233,11 @@ func lockState(dir string) (*os.File, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("another \"sidepop serve\" uses %s: stop that one, or set another index.state_dir: %w", dir, err), f.Close())
 	}
-	return f, nil
+	if err := f.Truncate(0); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	_, err = fmt.Fprintln(f, os.Getpid()) // for people and scripts
+	return f, err
 }
 
 // files gives a listener's file, to be passed on.
