@@ -1,6 +1,7 @@
 package test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -25,6 +26,14 @@ const (
 // certificates makes an authority and a certificate for localhost in dir.
 func certificates(t testing.TB, dir string) {
 	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	certificatesFor(t, dir, key)
+}
+
+// certificatesFor is certificates with the server's private key.
+func certificatesFor(t testing.TB, dir string, leafKey crypto.Signer) {
+	t.Helper()
 	ca := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "sidepop test authority"},
@@ -45,8 +54,6 @@ func certificates(t testing.TB, dir string) {
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
 	must(t, err)

@@ -104,24 +104,44 @@ func (s *server) connect() *conn {
 // connectTLS is connect to the port where TLS comes first.
 func (s *server) connectTLS() *conn {
 	s.t.Helper()
-	pem, err := os.ReadFile(s.path(caFile))
+	c, err := s.dialTLS()
 	must(s.t, err)
+	s.t.Cleanup(func() { _ = c.Close() })
+	_, err = c.answer()
+	must(s.t, err)
+	return c
+}
+
+// dialTLS connects to the port where TLS comes first, with a whole handshake.
+func (s *server) dialTLS() (*conn, error) {
+	pem, err := os.ReadFile(s.path(caFile))
+	if err != nil {
+		return nil, err
+	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
 	c, err := tls.DialWithDialer(&net.Dialer{Timeout: answerTime}, "tcp", s.pop3s,
 		&tls.Config{ServerName: "localhost", RootCAs: roots})
-	must(s.t, err)
-	s.t.Cleanup(func() { _ = c.Close() })
-	t := &conn{c, bufio.NewReader(c)}
-	_, err = t.answer()
-	must(s.t, err)
-	return t
+	if err != nil {
+		return nil, err
+	}
+	return &conn{c, bufio.NewReader(c)}, nil
 }
 
 // login opens a session of an account.
 func (s *server) login(a account) *conn {
 	s.t.Helper()
-	c := s.connect()
+	return s.logIn(s.connect(), a)
+}
+
+// loginTLS is login on the port where TLS comes first.
+func (s *server) loginTLS(a account) *conn {
+	s.t.Helper()
+	return s.logIn(s.connectTLS(), a)
+}
+
+func (s *server) logIn(c *conn, a account) *conn {
+	s.t.Helper()
 	c.ok(s.t, "USER "+a.name)
 	c.ok(s.t, "PASS "+a.password)
 	return c

@@ -2,7 +2,6 @@ package test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -92,47 +91,6 @@ func TestUnreadAnswers(t *testing.T) {
 		}
 	}
 	t.Logf("memory: %d KiB before, %d KiB with %d clients that don't read", before>>10, srv.memory()>>10, clients)
-}
-
-// TestShutdown: SIGTERM ends a server in time, whatever its clients do, and
-// removes nothing.
-func TestShutdown(t *testing.T) {
-	const (
-		shutdown = time.Second
-		bound    = shutdown + 4*time.Second // with the last words to those that don't listen
-	)
-	s := newSite(t)
-	mails := sample()[:5]
-	for i := range mails {
-		mails[i].data = bytes.Repeat([]byte("a line of the message\n"), 1<<20) // more than sockets hold
-	}
-	a := s.account("bob", mails)
-	srv := s.serve(fmt.Sprintf("[limits]\nshutdown_time = %q\n", shutdown), msgStopped)
-
-	srv.connect()                                    // without a login
-	idle := srv.login(a)                             // logged in
-	idle.ok(t, "DELE 1")                             // and gone without QUIT
-	_, err := fmt.Fprint(srv.login(a), "RETR 2\r\n") // and not read
-	must(t, err)
-	srv.connectTLS()
-
-	must(t, srv.process.Signal(syscall.SIGTERM))
-	begin := time.Now()
-	if !srv.ended(bound) {
-		t.Fatalf("the server runs %v after SIGTERM", bound)
-	}
-	if srv.exit != nil {
-		t.Errorf("the server ended with %v", srv.exit)
-	}
-	t.Logf("ended after %v, shutdown_time is %v", time.Since(begin).Round(time.Millisecond), shutdown)
-	if _, err := net.DialTimeout("tcp", srv.pop3, answerTime); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("connection after the end: %v", err)
-	}
-	for _, m := range mails {
-		if _, err := os.Stat(m.path(a.maildir)); err != nil {
-			t.Error(err)
-		}
-	}
 }
 
 // TestOddFiles: what is in a Maildir and is no message neither hangs nor shuts

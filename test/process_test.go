@@ -66,24 +66,36 @@ var unprivileged = sync.OnceValues(func() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
 	}
+	uid, gid, err := lookUp(nobody)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
+})
+
+// lookUp finds a user's ids in /etc/passwd.
+func lookUp(name string) (uid, gid int, err error) {
 	passwd, err := os.ReadFile("/etc/passwd")
 	if err != nil {
-		return nil, err
+		return 0, 0, err
 	}
 	for line := range strings.Lines(string(passwd)) {
 		f := strings.Split(line, ":")
-		if len(f) < 4 || f[0] != nobody {
+		if len(f) < 4 || f[0] != name {
 			continue
 		}
-		uid, err := strconv.ParseUint(f[2], 10, 32)
-		if err != nil {
-			return nil, err
+		if uid, err = strconv.Atoi(f[2]); err == nil {
+			gid, err = strconv.Atoi(f[3])
 		}
-		gid, err := strconv.ParseUint(f[3], 10, 32)
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
+		return uid, gid, err
 	}
-	return nil, errors.New("/etc/passwd has no " + nobody)
-})
+	return 0, 0, errors.New("/etc/passwd has no " + name)
+}
+
+// identityOf is lookUp of a user that is there.
+func identityOf(t testing.TB, name string) (uid, gid int) {
+	t.Helper()
+	uid, gid, err := lookUp(name)
+	must(t, err)
+	return uid, gid
+}
 
 // own gives a folder and what is in it to the unprivileged user.
 func own(t testing.TB, dir string) {
