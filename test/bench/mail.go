@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	manyUsers     = 100 // who log in at the same time; 5 of 500 idle sessions each
+	manyUsers     = 100 // who log in at the same time; 10 of 1000 idle sessions each
 	manyMessages  = 10  // of each of them
 	smallSize     = 2000
 	mixedMedian   = 12_000 // bytes

@@ -26,7 +26,7 @@ type scale struct {
 var (
 	fullScale = scale{
 		rounds: 5, slow: 3, budget: time.Second, warm: 300 * time.Millisecond,
-		clients: 50, idle: 500, small: 2000, mixed: 1000, large: 200_000_000, removals: 20_000,
+		clients: 50, idle: 1000, small: 2000, mixed: 1000, large: 200_000_000, removals: 20_000,
 	}
 	// quickScale shows that everything works. Its figures are rough: a tick is
 	// a tenth of what many of them measure.
