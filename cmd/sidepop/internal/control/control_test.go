@@ -418,7 +418,6 @@ func (nobody) Sessions(context.Context) ([]Session, *Connections, error) { retur
 
 // someone is logged in here.
 type someone struct {
-	nobody
 	all []Session
 	n   *Connections
 }
