@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sidepop/pop3/internal/accept"
 )
 
 // UTF8Policy is what a client that did not ask for UTF8 mode gets for a message
@@ -82,12 +84,6 @@ type Server struct {
 // ErrServerClosed is what Serve returns after [Server.Shutdown].
 var ErrServerClosed = errors.New("pop3: server closed")
 
-// Bounds of the waits between failed accepts, such as for want of descriptors.
-const (
-	minAcceptDelay = 5 * time.Millisecond
-	maxAcceptDelay = time.Second
-)
-
 func (s *Server) setUp() {
 	s.initialise.Do(func() {
 		s.use(s.Settings)
@@ -137,23 +133,12 @@ func (s *Server) serve(l net.Listener, implicit bool) error {
 		delete(s.listeners, l)
 	}()
 
-	delay := minAcceptDelay
-	for {
-		conn, err := l.Accept()
-		switch {
-		case err == nil:
-			delay = minAcceptDelay
-			go s.ServeConn(conn, implicit)
-		case s.isClosing():
-			return ErrServerClosed
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default:
-			s.Events.AcceptFailed(l.Addr(), err)
-			time.Sleep(delay)
-			delay = min(2*delay, maxAcceptDelay)
-		}
+	err := accept.Loop(l.Accept, func(conn net.Conn) { s.ServeConn(conn, implicit) },
+		func(err error) { s.Events.AcceptFailed(l.Addr(), err) })
+	if s.isClosing() {
+		return ErrServerClosed
 	}
+	return err
 }
 
 // ServeConn serves one connection to its end and closes it. With implicit it

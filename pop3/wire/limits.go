@@ -72,11 +72,6 @@ const (
 	// keeper: a restart takes less than a second.
 	minRedial = 50 * time.Millisecond
 	maxRedial = 2 * time.Second
-
-	// minAcceptDelay and maxAcceptDelay bound the waits between failed accepts,
-	// such as for want of descriptors.
-	minAcceptDelay = 5 * time.Millisecond
-	maxAcceptDelay = time.Second
 )
 
 // Sizes.

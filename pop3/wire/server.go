@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sidepop/pop3"
+	"sidepop/pop3/internal/accept"
 )
 
 // Server is the keeper's side: it lets fronts use a backend. The fields are not
@@ -127,23 +128,11 @@ func (s *Server) Serve(l *net.UnixListener) error {
 		delete(s.listeners, l)
 	}()
 
-	delay := minAcceptDelay
-	for {
-		u, err := l.AcceptUnix()
-		switch {
-		case err == nil:
-			delay = minAcceptDelay
-			go s.serve(u)
-		case s.isClosing():
-			return ErrServerClosed
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default:
-			s.Events.AcceptFailed(l.Addr(), err)
-			time.Sleep(delay)
-			delay = min(2*delay, maxAcceptDelay)
-		}
+	err := accept.Loop(l.AcceptUnix, s.serve, func(err error) { s.Events.AcceptFailed(l.Addr(), err) })
+	if s.isClosing() {
+		return ErrServerClosed
 	}
+	return err
 }
 
 func (s *Server) isClosing() bool {
