@@ -71,17 +71,19 @@ func (l *Log) AcceptFailed(listener net.Addr, err error) {
 
 // Refused implements [pop3.Events].
 func (l *Log) Refused(p pop3.Peer, reason error) {
-	l.peer(p).WithField("reason", escapeError(reason)).Warn("connection refused")
+	l.peer(p, logrus.Fields{"reason": escapeError(reason)}).Warn("connection refused")
 }
 
 // Connected implements [pop3.Events].
 func (l *Log) Connected(p pop3.Peer) {
-	l.peer(p).Debug("connection")
+	if l.logger.IsLevelEnabled(logrus.DebugLevel) {
+		l.peer(p, logrus.Fields{}).Debug("connection")
+	}
 }
 
 // LoggedIn implements [pop3.Events].
 func (l *Log) LoggedIn(p pop3.Peer, mechanism, user string) {
-	l.peer(p).WithFields(logrus.Fields{"mech": Escape(mechanism), "user": Escape(user)}).Info("login")
+	l.peer(p, logrus.Fields{"mech": Escape(mechanism), "user": Escape(user)}).Info("login")
 }
 
 // LoginFailed implements [pop3.Events]. What the operator has to mend is an
@@ -91,14 +93,14 @@ func (l *Log) LoginFailed(p pop3.Peer, mechanism, user string, err error) {
 	if errors.Is(err, pop3.ErrTemporary) || errors.Is(err, pop3.ErrPermanent) {
 		level = logrus.ErrorLevel
 	}
-	l.peer(p).WithFields(logrus.Fields{
+	l.peer(p, logrus.Fields{
 		"mech": Escape(mechanism), "user": Escape(user), "reason": escapeError(err),
 	}).Log(level, "login failed")
 }
 
 // Failed implements [pop3.Events].
 func (l *Log) Failed(p pop3.Peer, user, command string, err error) {
-	l.peer(p).WithFields(logrus.Fields{
+	l.peer(p, logrus.Fields{
 		"user": Escape(user), "command": Escape(command), "reason": escapeError(err),
 	}).Error("session fault")
 }
@@ -116,17 +118,17 @@ func (l *Log) Closed(p pop3.Peer, s pop3.Summary) {
 		fields["user"], fields["mech"] = Escape(s.User), Escape(s.Mechanism)
 		fields["top"], fields["retr"], fields["dele"], fields["octets"] = s.Top, s.Retr, s.Dele, s.Octets
 	}
-	l.peer(p).WithFields(fields).Info("session closed")
+	l.peer(p, fields).Info("session closed")
 }
 
-// peer is an entry with what identifies a connection.
-func (l *Log) peer(p pop3.Peer) *logrus.Entry {
-	return l.logger.WithFields(logrus.Fields{
-		"session": p.Session,
-		"remote":  address(p.Remote),
-		"local":   address(p.Local),
-		"tls":     DescribeTLS(p.TLS),
-	})
+// peer is an entry with what identifies a connection, and other fields. These
+// come in one map, which logrus copies each time: sessions are many.
+func (l *Log) peer(p pop3.Peer, fields logrus.Fields) *logrus.Entry {
+	fields["session"] = p.Session
+	fields["remote"] = address(p.Remote)
+	fields["local"] = address(p.Local)
+	fields["tls"] = DescribeTLS(p.TLS)
+	return l.logger.WithFields(fields)
 }
 
 func address(a netip.AddrPort) string {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
 	"sidepop/index/store"
 	"sidepop/index/watch"
 	"sidepop/pop3"
@@ -189,7 +191,7 @@ func TestJournalFields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := l.peer(peer).WithField("user", Escape("x\nPRIORITY=0"))
+	e := l.peer(peer, logrus.Fields{"user": Escape("x\nPRIORITY=0")})
 	e.Message = "login"
 	fields := journalFields(e)
 	want := []string{
@@ -221,5 +223,25 @@ func TestSeenIsBounded(t *testing.T) {
 func TestNewFails(t *testing.T) {
 	if _, err := New(new(bytes.Buffer), "loud", "text"); err == nil {
 		t.Error("an unknown level is taken")
+	}
+}
+
+// TestJSONAgrees compares lines with those of logrus's own formatter.
+func TestJSONAgrees(t *testing.T) {
+	reference := &logrus.JSONFormatter{
+		TimestampFormat: time.RFC3339Nano, DisableHTMLEscape: true,
+		FieldMap: logrus.FieldMap{logrus.FieldKeyMsg: "message"},
+	}
+	for _, fields := range []logrus.Fields{
+		{},
+		{"a": "plain", "b": `quo"te`, "c": `back\slash`, "d": "<&>", "e": "tab\t", "f": "ä\u2028", "g": "\xff", "h": "\x7f", "i": ""},
+		{"int": -5, "int64": int64(1) << 60, "uint64": uint64(1) << 63, "float": 0.003, "bool": true, "uint32": uint32(7)},
+	} {
+		e := &logrus.Entry{Data: fields, Time: time.Now(), Level: logrus.WarnLevel, Message: "a \"message\""}
+		got, err := jsonFormat{}.Format(e)
+		want, wantErr := reference.Format(e)
+		if err != nil || wantErr != nil || string(got) != string(want) {
+			t.Errorf("\n got %s\nwant %s (%v, %v)", got, want, err, wantErr)
+		}
 	}
 }

@@ -107,7 +107,7 @@ func (l *Log) FrontRefused(uid uint32, reason error) {
 // FrontBroken: the front did what it never does, unless somebody has taken it
 // over; its connection was ended.
 func (l *Log) FrontBroken(p pop3.Peer, user string, err error) {
-	l.peer(p).WithFields(logrus.Fields{"user": Escape(user), "reason": escapeError(err)}).Error("front broke the protocol")
+	l.peer(p, logrus.Fields{"user": Escape(user), "reason": escapeError(err)}).Error("front broke the protocol")
 }
 
 // KeeperReachable: the front has found the keeper, or has lost it.
