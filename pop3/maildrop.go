@@ -112,22 +112,6 @@ func (d *maildrop) find(arg string) (int, error) {
 	return n - 1, nil
 }
 
-// decimal is a number in decimal. Counting up in it is how listings number
-// messages: to format each number would be half of their cost.
-type decimal []byte
-
-// next makes d the number after it.
-func (d *decimal) next() {
-	for i := len(*d) - 1; i >= 0; i-- {
-		if (*d)[i] < '9' {
-			(*d)[i]++
-			return
-		}
-		(*d)[i] = '0'
-	}
-	*d = append(decimal("1"), *d...)
-}
-
 func (d *maildrop) summary(ctx context.Context) (string, error) {
 	octets, err := d.left(ctx)
 	return fmt.Sprintf("%d messages (%d octets)", d.live, octets), err

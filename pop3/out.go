@@ -1,6 +1,7 @@
 package pop3
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync"
@@ -85,6 +86,41 @@ func (o *output) dot() {
 		o.sendMost()
 	}
 	o.buf = append(o.buf, ".\r\n"...)
+}
+
+// lines sends a listing as a multi-line answer. With an error the answer is not
+// complete.
+func (o *output) lines(ctx context.Context, l lines) (err error) {
+	o.room(0)
+	o.buf, err = l.appendTo(ctx, o.buf, func(p []byte) ([]byte, error) {
+		o.buf = p
+		o.send(len(p))
+		return o.buf, o.err
+	})
+	if err == nil {
+		o.dot()
+	}
+	return err
+}
+
+// copy does the same with whole lines, none of which begins with a dot.
+func (o *output) copy(r io.Reader) error {
+	o.room(0)
+	for o.err == nil {
+		if cap(o.buf)-len(o.buf) < endRoom {
+			o.sendMost()
+		}
+		n, err := r.Read(o.buf[len(o.buf):cap(o.buf)])
+		o.buf = o.buf[:len(o.buf)+n]
+		if err == io.EOF {
+			o.dot()
+			return o.err
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return o.err
 }
 
 // message sends a stored message as a multi-line answer and tells how many

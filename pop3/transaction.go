@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"strconv"
 )
 
@@ -12,62 +11,6 @@ func (c *session) cmdStat([]string) (reply, error) {
 	octets, err := c.drop.left(c.server.base)
 	return reply{text: strconv.Itoa(c.drop.live) + " " + strconv.FormatInt(octets, 10)}, err
 }
-
-func (c *session) cmdList(args []string) (reply, error) {
-	return listing(c, args, c.drop.Octets, func(dst []byte, octets int64) []byte {
-		return strconv.AppendInt(dst, octets, 10)
-	})
-}
-
-func (c *session) cmdUidl(args []string) (reply, error) {
-	return listing(c, args, c.drop.UIDLs, func(dst []byte, uidl string) []byte {
-		return append(dst, uidl...)
-	})
-}
-
-// listing answers LIST and UIDL, for one message or for all. What is said of
-// them is in values; add appends it to dst.
-func listing[T any](c *session, args []string, values func(ctx context.Context, first, n int) iter.Seq2[T, error], add func(dst []byte, value T) []byte) (reply, error) {
-	d, ctx := c.drop, c.server.base
-	if len(args) == 1 {
-		i, err := d.find(args[0])
-		if err != nil {
-			return reply{}, err
-		}
-		for v, err := range values(ctx, i, 1) {
-			return reply{text: strconv.Itoa(i+1) + " " + string(add(nil, v))}, err
-		}
-		return reply{}, errShort
-	}
-	body := func(o *output) error {
-		i, number := 0, decimal("1")
-		for v, err := range values(ctx, 0, d.messages) {
-			if err != nil {
-				return err
-			}
-			if !d.deleted(i) {
-				if o.room(listLine); o.err != nil {
-					return o.err
-				}
-				line := append(append(o.buf, number...), ' ')
-				o.buf = append(add(line, v), "\r\n"...)
-			}
-			i++
-			number.next()
-		}
-		if i != d.messages {
-			return errShort
-		}
-		o.dot()
-		return nil
-	}
-	summary, err := d.summary(ctx)
-	return reply{text: summary + " follow", body: body}, err
-}
-
-// listLine is more than the longest line of a listing: a message number, a
-// UIDL of 255 characters, and what stands between them.
-const listLine = 300
 
 func (c *session) cmdRetr(args []string) (reply, error) {
 	i, err := c.drop.find(args[0])

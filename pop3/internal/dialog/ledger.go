@@ -93,6 +93,30 @@ func (d ledgerDrop) Open(ctx context.Context, i int) (io.ReadCloser, int64, erro
 	return ledgerMessage{m, d.l}, octets, nil
 }
 
+// Listing passes on what the maildrop has of [pop3.Lister].
+func (d ledgerDrop) Listing(ctx context.Context, what pop3.Listing) (io.ReadCloser, error) {
+	l, ok := d.Maildrop.(pop3.Lister)
+	if !ok {
+		return nil, nil
+	}
+	r, err := l.Listing(ctx, what)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	d.l.note("listing", 1)
+	return ledgerListing{r, d.l}, nil
+}
+
+type ledgerListing struct {
+	io.ReadCloser
+	l *Ledger
+}
+
+func (r ledgerListing) Close() error {
+	r.l.note("listing", -1)
+	return r.ReadCloser.Close()
+}
+
 func (d ledgerDrop) Close() error {
 	d.l.note("maildrop", -1)
 	return d.Maildrop.Close()
