@@ -192,7 +192,8 @@ func (p progressOnly) Counting(_ string, done, total int) { p.progress(done, tot
 func (m *mailbox) replace(fresh *mailbox) {
 	user := m.user
 	m.setList(fresh.list)
-	m.served, m.order, m.renamed, m.odd = fresh.served, fresh.order, fresh.renamed, fresh.odd
+	m.serve(fresh.served, fresh.renamed)
+	m.order, m.odd = fresh.order, fresh.odd
 	m.retry, m.away = fresh.retry, fresh.away
 	m.proof = fresh.proof
 	m.distrust() // what the watch has told meanwhile went into the old list

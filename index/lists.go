@@ -98,12 +98,13 @@ func (u *update) relist() error {
 	for i, e := range m.list {
 		list[i] = u.relisted(e, want[i])
 	}
-	m.list, m.served = list, list
+	served := list
 	if order != orderDelivery {
-		m.served = slices.Clone(list)
-		slices.SortFunc(m.served, order.compare)
+		served = slices.Clone(list)
+		slices.SortFunc(served, order.compare)
 	}
-	m.renamed = assignUIDLs(m.served)
+	m.list = list
+	m.serve(served, assignUIDLs(served))
 	u.recast = true
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,9 +23,10 @@ type mailbox struct {
 	owner    *Owner // nil: nobody has told
 	user     string
 	list     []*entry // in order of delivery
-	served   []*entry // in the order of sessions; the same as list where order is orderDelivery
+	served   []*entry // in the order of sessions, set by serve; the same as list where order is orderDelivery
 	order    order
 	renamed  map[*entry]string // UIDLs of those that could not have the one they claim
+	version  uint64            // of served and renamed
 	odd      map[*entry]oddity
 	octets   int64
 	retry    []place            // not readable, or perhaps not complete: that passes without a trace
@@ -106,7 +108,7 @@ func (m *mailbox) unlock() {
 
 // snapshot is a session's view of the mailbox. The caller holds it.
 func (m *mailbox) snapshot() *Mailbox {
-	return &Mailbox{m: m, owner: m.owner, list: m.served, renamed: m.renamed, odd: m.odd, octets: m.octets}
+	return &Mailbox{m: m, owner: m.owner, list: m.served, renamed: m.renamed, version: m.version, odd: m.odd, octets: m.octets}
 }
 
 // place is where an entry's file is, as far as is known.
@@ -125,6 +127,14 @@ func (m *mailbox) setPlace(e *entry, p place) {
 	}
 }
 
+// serve makes others of the lists that sessions get from now on.
+func (m *mailbox) serve(served []*entry, renamed map[*entry]string) {
+	m.served, m.renamed, m.version = served, renamed, versions.Add(1)
+}
+
+// versions is the number of the latest lists of any mailbox. None is used again.
+var versions atomic.Uint64
+
 func (m *mailbox) becomeEmpty() {
 	if m.stored {
 		m.x.drop(m.path)
@@ -136,8 +146,9 @@ func (m *mailbox) becomeEmpty() {
 // setList replaces the entries by others, in order of delivery, with nothing
 // known beyond them.
 func (m *mailbox) setList(list []*entry) {
-	m.list, m.served, m.order = list, list, orderDelivery
-	m.renamed, m.odd, m.retry, m.reported = nil, nil, nil, nil
+	m.list, m.order = list, orderDelivery
+	m.serve(list, nil)
+	m.odd, m.retry, m.reported = nil, nil, nil
 	m.away = away{}
 	m.octets = 0
 	for _, e := range list {

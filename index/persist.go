@@ -198,12 +198,13 @@ func (m *mailbox) load() {
 	m.proof, m.order = h.proof, h.order
 	m.proven = h.proven && h.messages == len(list)
 	m.away.unknown = h.proof.lists != [lists]stamp{}
+	served := list
 	if m.order != orderDelivery {
-		m.served = slices.Clone(list)
-		slices.SortFunc(m.served, m.order.compare)
+		served = slices.Clone(list)
+		slices.SortFunc(served, m.order.compare)
 	}
 	if m.order != orderDelivery || x.o.XUIDL || slices.ContainsFunc(list, (*entry).special) {
-		m.renamed = assignUIDLs(m.served)
+		m.serve(served, assignUIDLs(served))
 	}
 }
 

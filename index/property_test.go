@@ -49,7 +49,23 @@ func listing(t testing.TB, x *Index, dir string) []string {
 	if sum != m.Octets() {
 		t.Errorf("the sum of the octets is %d, and is said to be %d", sum, m.Octets())
 	}
+	checkVersion(t, m, lines)
 	return lines
+}
+
+// seenVersions has what was listed under each version, by all tests.
+var seenVersions sync.Map
+
+// checkVersion checks that a version never stands for two different listings.
+func checkVersion(t testing.TB, m *Mailbox, lines []string) {
+	t.Helper()
+	if m.Version() == 0 && len(lines) == 0 {
+		return
+	}
+	before, seen := seenVersions.LoadOrStore(m.Version(), slices.Clone(lines))
+	if m.Version() == 0 || seen && !slices.Equal(before.([]string), lines) {
+		t.Errorf("version %d was %.200q, and is %.200q", m.Version(), before, lines)
+	}
 }
 
 // naive is what a login has to see, from reading everything, with an index that

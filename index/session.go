@@ -20,6 +20,7 @@ type Mailbox struct {
 	owner   *Owner
 	list    []*entry
 	renamed map[*entry]string
+	version uint64
 	odd     map[*entry]oddity
 	octets  int64
 	dirs    *dirs // opened when first needed; an idle session has none
@@ -34,6 +35,11 @@ func (s *Mailbox) Len() int { return len(s.list) }
 
 // Octets is the size of all messages together.
 func (s *Mailbox) Octets() int64 { return s.octets }
+
+// Version is a number of the messages: as long as the process lives, whatever has
+// the same one has the same messages in the same order, with the same octets and
+// UIDLs. 0: there has never been a message.
+func (s *Mailbox) Version() uint64 { return s.version }
 
 // Message describes message i, from 0 to Len()-1.
 func (s *Mailbox) Message(i int) Message {

@@ -281,14 +281,14 @@ func (u *update) install() {
 	}
 	contested := len(m.renamed) > 0
 	m.list = merge(m.list, u.removed, slices.Clone(u.added), compareEntries)
-	if m.order == orderDelivery {
-		m.served = m.list
-	} else {
-		m.served = merge(m.served, u.removed, slices.Clone(u.added), m.order.compare)
+	served, renamed := m.list, m.renamed
+	if m.order != orderDelivery {
+		served = merge(m.served, u.removed, slices.Clone(u.added), m.order.compare)
 	}
 	if contested || m.contests(u.added) {
-		m.renamed = assignUIDLs(m.served)
+		renamed = assignUIDLs(served)
 	}
+	m.serve(served, renamed)
 }
 
 // contests says whether a new entry claims a UIDL that another one has, too.
