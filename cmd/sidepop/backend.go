@@ -192,6 +192,9 @@ func (m *maildrop) UIDLs(_ context.Context, first, n int) iter.Seq2[string, erro
 	}
 }
 
+// Version implements [wire.Versioned].
+func (m *maildrop) Version() uint64 { return m.mailbox.Version() }
+
 // Open implements [pop3.Maildrop].
 func (m *maildrop) Open(_ context.Context, message int) (io.ReadCloser, int64, error) {
 	f, err := m.mailbox.OpenMessage(message)

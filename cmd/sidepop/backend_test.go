@@ -22,6 +22,7 @@ import (
 	"sidepop/cmd/sidepop/internal/maillog"
 	"sidepop/index"
 	"sidepop/pop3"
+	"sidepop/pop3/wire"
 )
 
 // site is a running server with its files and its log.
@@ -342,6 +343,33 @@ func TestSessions(t *testing.T) {
 		if line == "." {
 			t.Fatal("no LOGIN-DELAY")
 		}
+	}
+}
+
+// TestVersion: the keeper keeps listings as long as the mailbox has the same
+// messages.
+func TestVersion(t *testing.T) {
+	s := newSite(t, map[string]string{
+		"users":            "alice:{PLAIN}secret\n",
+		"alice/cur/1.a:2,": "one\n", "alice/new/2.b": "two\n", "alice/tmp/3.c": "three\n",
+	}, nil, "text")
+	version := func() uint64 {
+		m, err := s.server.Backend.Password(t.Context(), pop3.Peer{Secure: true}, "alice", "secret")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		return m.(wire.Versioned).Version()
+	}
+	first := version()
+	if again := version(); first == 0 || again != first {
+		t.Errorf("version %d, then %d", first, again)
+	}
+	if err := os.Rename(filepath.Join(s.dir, "alice/tmp/3.c"), filepath.Join(s.dir, "alice/new/3.c")); err != nil {
+		t.Fatal(err)
+	}
+	if after := version(); after == first {
+		t.Errorf("still version %d after a delivery", after)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,8 @@ type fileBackend struct {
 	files []string
 	uidls []string
 	octet int64
+
+	version atomic.Uint64 // 0: the listings are not kept
 }
 
 func (b *fileBackend) Password(context.Context, pop3.Peer, string, string) (pop3.Maildrop, error) {
@@ -33,6 +36,7 @@ type fileDrop struct{ b *fileBackend }
 func (d *fileDrop) User() string       { return "alice" }
 func (d *fileDrop) Stat() (int, int64) { return len(d.b.uidls), int64(len(d.b.uidls)) * d.b.octet }
 func (d *fileDrop) Close() error       { return nil }
+func (d *fileDrop) Version() uint64    { return d.b.version.Load() }
 
 func (d *fileDrop) Octets(_ context.Context, first, n int) iter.Seq2[int64, error] {
 	return func(yield func(int64, error) bool) {
@@ -172,19 +176,50 @@ func BenchmarkOpen(b *testing.B) {
 	})
 }
 
-func BenchmarkUIDLs(b *testing.B) {
-	for _, messages := range []int{1000, 100_000} {
-		b.Run(fmt.Sprint(messages), func(b *testing.B) {
-			k := newFileKeeper(b, messages)
-			m := logIn(b, &Client{Path: k.path})
-			defer m.Close()
-			measure(b, "list", 1, func() {
-				for _, err := range m.UIDLs(context.Background(), 0, messages) {
-					if err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-		})
+// BenchmarkListing is a session of one listing: it comes value by value, or
+// whole, and then it is there or made anew.
+func BenchmarkListing(b *testing.B) {
+	for what, name := range map[pop3.Listing]string{pop3.ListOctets: "LIST", pop3.ListUIDLs: "UIDL"} {
+		for _, messages := range []int{1000, 100_000} {
+			for _, how := range []string{"values", "hit", "miss"} {
+				b.Run(fmt.Sprintf("%s/%d/%s", name, messages, how), func(b *testing.B) {
+					files := newFileBackend(b, messages)
+					files.version.Store(1)
+					k := newKeeper(b, files)
+					k.SetBackend(files)
+					c := &Client{Path: k.path}
+					measure(b, "list", 1, func() {
+						if how == "miss" {
+							files.version.Add(1)
+						}
+						m := logIn(b, c)
+						if err := listWhole(m, what, how == "values"); err != nil {
+							b.Fatal(err)
+						}
+						_ = m.Close()
+					})
+				})
+			}
+		}
 	}
+}
+
+// listWhole reads a listing as a session of POP3 does.
+func listWhole(m pop3.Maildrop, what pop3.Listing, values bool) error {
+	if values {
+		return pop3.WriteListing(background, io.Discard, m, what)
+	}
+	r, err := m.(pop3.Lister).Listing(background, what)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	buf := make([]byte, pop3.OutBuffer)
+	for err == nil {
+		_, err = r.Read(buf)
+	}
+	if err == io.EOF {
+		return nil
+	}
+	return err
 }

@@ -20,6 +20,13 @@
 //   - The messages themselves don't cross: the front gets descriptors, which the
 //     keeper has made sure are regular files open for reading only. Where a
 //     descriptor is not expected the kernel closes it, and the connection ends.
+//   - Neither do the listings of large maildrops ([Versioned]): the front gets
+//     each as a file in memory, as clients are sent it, sealed so that nobody can
+//     change it. The keeper keeps them while a maildrop does not change, so that
+//     the next session costs as little with many messages as with few. Their
+//     memory is bounded in all, whatever the number of maildrops, messages and
+//     sessions: 64 MiB, in at most 1,024 files, and what is not used for some
+//     minutes goes. Where there is no room, values are sent, as for others.
 //   - A connection that waits holds no buffer, on either side, and on the
 //     front's no goroutine beside the session's.
 //   - Why something failed is told to the keeper's [Events]. The front learns what

@@ -79,17 +79,13 @@ func (x *session) copyMessage(i int) (File, error) {
 		return File{}, err
 	}
 	defer m.Close()
-	fd, err := unix.MemfdCreate("message", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	var readErr error
+	fd, size, err := sealed("message", maxOctets, func(w io.Writer) (err error) {
+		readErr, err = copyTo(w, m)
+		return err
+	})
 	if err != nil {
-		return File{}, fmt.Errorf("memory for a message: %w", err)
-	}
-	size, readErr, err := copyTo(fd, m)
-	if err == nil {
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		return File{}, fmt.Errorf("memory for a message: %w", err)
+		return File{}, err
 	}
 	if readErr != nil { // the front sends what there is, and finds it short
 		x.server.Events.Failed(x.peer, x.user, "open", fmt.Errorf("message %d: %w", i+1, readErr))
@@ -98,26 +94,69 @@ func (x *session) copyMessage(i int) (File, error) {
 	return File{FD: fd, Bytes: size, Octets: octets}, nil
 }
 
-// copyTo writes what r has to a descriptor.
-func copyTo(fd int, r io.Reader) (size int64, readErr, writeErr error) {
+// copyTo writes what r has.
+func copyTo(w io.Writer, r io.Reader) (readErr, writeErr error) {
 	b := newBuffer()
 	defer b.free()
 	for {
 		n, readErr := r.Read(b.packet[:])
-		for p := b.packet[:n]; len(p) > 0; {
-			written, err := unix.Write(fd, p)
-			if err != nil && !errors.Is(err, unix.EINTR) {
-				return size, nil, err
-			}
-			written = max(written, 0)
-			size += int64(written)
-			p = p[written:]
+		if _, err := w.Write(b.packet[:n]); err != nil {
+			return nil, err
 		}
 		switch {
 		case errors.Is(readErr, io.EOF):
-			return size, nil, nil
+			return nil, nil
 		case readErr != nil:
-			return size, readErr, nil
+			return readErr, nil
 		}
 	}
+}
+
+// sealed makes a file in memory of what write writes, which nobody can change
+// any more: neither its content nor its size. The front gets it without being
+// able to reopen it for reading only. What is longer than limit is errTooLarge.
+func sealed(name string, limit int64, write func(io.Writer) error) (fd int, size int64, err error) {
+	fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return -1, 0, fmt.Errorf("memory for a %s: %w", name, err)
+	}
+	f := memoryFile{fd: fd, limit: limit}
+	done := false
+	defer func() { // if write panics, too
+		if !done {
+			_ = unix.Close(f.fd)
+		}
+	}()
+	if err := write(&f); err != nil {
+		return -1, f.size, err
+	}
+	const all = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, all); err != nil {
+		return -1, f.size, fmt.Errorf("memory for a %s: seals: %w", name, err)
+	}
+	done = true
+	return fd, f.size, nil
+}
+
+// memoryFile is a file in memory that is being written.
+type memoryFile struct {
+	fd    int
+	size  int64 // what was to be written, with an error
+	limit int64
+}
+
+var errTooLarge = errors.New("larger than there is room for")
+
+func (f *memoryFile) Write(p []byte) (n int, err error) {
+	if f.size += int64(len(p)); f.size > f.limit {
+		return 0, errTooLarge
+	}
+	for n < len(p) {
+		written, err := unix.Write(f.fd, p[n:])
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return n, fmt.Errorf("write to memory: %w", err)
+		}
+		n += max(written, 0)
+	}
+	return n, nil
 }

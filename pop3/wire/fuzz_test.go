@@ -66,6 +66,7 @@ func FuzzKeeper(f *testing.F) {
 	login := loginPacket("alice", "secret")
 	f.Add(joined(login, request(verbOctets, 0, 3), request(verbUIDLs, 1, 2), request(verbOpen, 0, 2)))
 	f.Add(joined(login, request(verbNumbers, toRemove, 1), request(verbNumbers, wasRetrieved, 2), request(verbCommit, 1, 1)))
+	f.Add(joined(login, request(verbListing, 0), request(verbListing, 1), request(verbListing, 0), request(verbCommit, 0, 0), request(verbListing, 0)))
 	f.Add(joined(request(verbControl), request(verbCounts, 1, 1, 1, 1, 1, 1)))
 	f.Add(joined(appendLogin(appendBool(appendBytes(request(verbSASL), "PLAIN"), false), background, pop3.Peer{}), appendBytes(request(verbResponse), "\x00alice\x00secret")))
 	f.Add(joined(appendLogin(appendBytes(appendBytes(appendBytes(request(verbAPOP), "alice"), "<1@x>"), strings.Repeat("0", 32)), background, peer)))
@@ -75,8 +76,9 @@ func FuzzKeeper(f *testing.F) {
 		b.Add("root", "\x00 nobody says this \x00", "other\n")
 		events := &record{}
 		s := &Server{Events: events}
-		s.SetBackend(b)
+		s.SetBackend(versioned{b})
 		s.setUp()
+		defer s.listings.close()
 		theirs, ours := pair(t)
 		x := &session{server: s, conn: ours}
 		done := make(chan struct{})
@@ -121,6 +123,7 @@ func FuzzFront(f *testing.F) {
 	for _, s := range stages {
 		f.Add(joined(rightLogin, s.answer))
 	}
+	f.Add(joined(appendUint(appendUint(appendBytes(request(verbLoggedIn), "alice"), minListing), 44), request(verbListingIs, 0)))
 	f.Add(joined(rightLogin, request(verbOctetsAre, 1), request(verbOctetsAre, 2, 3),
 		appendBytes(request(verbUIDLsAre), "a"), appendBytes(appendBytes(request(verbFailed), "SYS/TEMP"), "x")))
 	f.Fuzz(func(t *testing.T, said []byte) {
@@ -151,6 +154,9 @@ func FuzzFront(f *testing.F) {
 		messages, octets := m.Stat()
 		if messages < 0 || messages > maxMessages || octets < 0 {
 			t.Fatalf("%d messages of %d octets", messages, octets)
+		}
+		if r, _ := m.(pop3.Lister).Listing(ctx, pop3.ListOctets); r != nil { // no descriptor came
+			t.Error("a listing")
 		}
 		asked := min(messages, 3)
 		n := 0

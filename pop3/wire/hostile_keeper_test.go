@@ -113,6 +113,23 @@ var stages = []stage{
 		}
 		return err
 	})},
+	{"listing", 1, request(verbListingIs, 1000), 1, inSession(func(ctx context.Context, m pop3.Maildrop) error {
+		m.(*maildrop).messages = minListing
+		r, err := m.(pop3.Lister).Listing(ctx, pop3.ListUIDLs)
+		if err == nil {
+			_ = r.Close()
+		}
+		return err
+	})},
+	{"no listing", 1, request(verbListingIs, 0), 0, inSession(func(ctx context.Context, m pop3.Maildrop) error {
+		m.(*maildrop).messages = minListing
+		r, err := m.(pop3.Lister).Listing(ctx, pop3.ListUIDLs)
+		if err == nil && r != nil {
+			_ = r.Close()
+			return errors.New("a listing")
+		}
+		return err
+	})},
 	{"commit", 3, request(verbCommitted, 0), 0, inSession(func(ctx context.Context, m pop3.Maildrop) error {
 		failed, err := m.Commit(ctx, []int{0, 2}, []int{1})
 		if err != nil && failed != 2 {

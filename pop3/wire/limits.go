@@ -72,6 +72,10 @@ const (
 	// keeper: a restart takes less than a second.
 	minRedial = 50 * time.Millisecond
 	maxRedial = 2 * time.Second
+
+	// listingWait is after how long a listing is dropped that nobody used, or
+	// up to twice that: programs that look for mail do so every few minutes.
+	listingWait = 5 * time.Minute
 )
 
 // Sizes.
@@ -89,4 +93,18 @@ const (
 	// has as many handshakes under way as it has cores, and a few hundred in
 	// bursts.
 	maxSigning = 512
+
+	// minListing is from how many messages on the front asks for a listing
+	// whole. With fewer it costs as much to hand over a file as to send values.
+	minListing = 200
+
+	// maxListingOctets is how much memory the listings take that a keeper
+	// keeps: the UIDLs and sizes of more than a million messages.
+	maxListingOctets = 64 << 20
+
+	// largest is what part of that one listing may be.
+	largest = 4
+
+	// maxListings is how many listings there are at most: each is a descriptor.
+	maxListings = 1024
 )

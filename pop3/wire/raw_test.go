@@ -136,6 +136,7 @@ func TestHostileFront(t *testing.T) {
 		{"length beyond the packet", false, [][]byte{{version, byte(verbPassword), 100, 'a'}}, "too short"},
 		{"number not shortest", false, [][]byte{{version, byte(verbPassword), 0x80, 0}}, "shortest"},
 		{"number of eleven octets", false, [][]byte{append([]byte{version, byte(verbPassword)}, strings.Repeat("\xFF", 11)...)}, "out of range"},
+		{"listing without login", false, [][]byte{request(verbListing, 0)}, "out of turn"},
 		{"control with more", false, [][]byte{request(verbControl, 1)}, "after the end"},
 
 		{"second login", true, [][]byte{login()}, "out of turn"},
@@ -147,6 +148,9 @@ func TestHostileFront(t *testing.T) {
 		{"open beyond", true, [][]byte{request(verbOpen, 3, 1)}, "out of range"},
 		{"open huge", true, [][]byte{append(request(verbOpen), "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\x01"...)}, "out of range"},
 		{"open too many", true, [][]byte{request(verbOpen, 0, MaxOpen+1)}, "out of range"},
+		{"third listing", true, [][]byte{request(verbListing, 2)}, "out of range"},
+		{"listing of nothing", true, [][]byte{request(verbListing)}, "too short"},
+		{"listing of a message", true, [][]byte{request(verbListing, 0, 1)}, "after the end"},
 		{"remove what is not there", true, [][]byte{request(verbNumbers, toRemove, 4)}, "out of range"},
 		{"remove beyond", true, [][]byte{request(verbNumbers, toRemove, 1, 3)}, "out of range"},
 		{"remove twice", true, [][]byte{request(verbNumbers, toRemove, 1, 0)}, "out of range"},

@@ -32,6 +32,7 @@ type Server struct {
 	base       context.Context // of everything but removals
 	cancel     context.CancelFunc
 	signing    signing
+	listings   listings
 
 	mu        sync.Mutex
 	limit     int // of connections; 0: the default
@@ -87,6 +88,7 @@ func (s *Server) setUp() {
 		s.listeners = make(map[*net.UnixListener]struct{})
 		s.sessions = make(map[*session]struct{})
 		s.signing.setUp()
+		s.listings.setUp(maxListingOctets)
 		if s.Events == nil {
 			s.Events = silent{}
 		}
@@ -247,6 +249,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.cancel()
+	s.listings.close()
 	done := make(chan struct{})
 	go func() { s.running.Wait(); close(done) }()
 	select {

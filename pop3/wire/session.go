@@ -34,8 +34,9 @@ type session struct {
 
 	drop     pop3.Maildrop // nil: none
 	messages int
-	sets     [2][]int // what verbNumbers brought
-	removing bool     // counted in server.removals. Set under server.mu
+	sets     [2][]int    // what verbNumbers brought
+	listings [2]*listing // that are held, by pop3.Listing
+	removing bool        // counted in server.removals. Set under server.mu
 }
 
 // phase is what a connection has come to.
@@ -63,6 +64,7 @@ var handlers = [...]map[verb]func(*session, *decoder) error{
 		verbOctets:  (*session).listOctets,
 		verbUIDLs:   (*session).listUIDLs,
 		verbOpen:    (*session).open,
+		verbListing: (*session).listing,
 		verbNumbers: (*session).numbers,
 		verbCommit:  (*session).commit,
 	},
@@ -151,6 +153,7 @@ func (x *session) end() {
 	}
 	x.endExchange()
 	x.closeDrop()
+	x.releaseListings()
 	_ = x.conn.Close()
 	if x.removing {
 		x.server.removals.Done()

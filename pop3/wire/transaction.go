@@ -3,7 +3,6 @@ package wire
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 
 	"golang.org/x/sys/unix"
@@ -32,10 +31,7 @@ func (x *session) listOctets(d *decoder) error {
 		return err
 	}
 	return answerList(x, verbOctetsAre, n, x.drop.Octets(x.server.base, first, n), func(p []byte, octets int64) ([]byte, error) {
-		if octets < 0 || octets > maxOctets {
-			return p, fmt.Errorf("the backend says that a message has %d octets", octets)
-		}
-		return appendUint(p, octets), nil
+		return appendUint(p, octets), checkOctets(octets)
 	})
 }
 
@@ -45,10 +41,7 @@ func (x *session) listUIDLs(d *decoder) error {
 		return err
 	}
 	return answerList(x, verbUIDLsAre, n, x.drop.UIDLs(x.server.base, first, n), func(p []byte, uidl string) ([]byte, error) {
-		if len(uidl) == 0 || len(uidl) > maxUIDL {
-			return p, fmt.Errorf("the backend gives a UIDL of %d octets", len(uidl))
-		}
-		return appendBytes(p, uidl), nil
+		return appendBytes(p, uidl), checkUIDL(uidl)
 	})
 }
 

@@ -23,6 +23,7 @@ const (
 	verbOctets  // first message, number of messages
 	verbUIDLs   // the same
 	verbOpen    // the same
+	verbListing // 0: sizes of all messages, 1: their UIDLs
 	verbNumbers // 0: to be removed, 1: retrieved; then messages, ascending, each as the distance from the one before
 	verbCommit  // how many are to be removed, how many were retrieved
 
@@ -43,6 +44,7 @@ const (
 	verbOctetsAre // octets of each message, of the first one at least
 	verbUIDLsAre  // the same for UIDLs
 	verbOpened    // bytes and octets of each message; their descriptors come along
+	verbListingIs // octets of the listing, whose descriptor comes along; or 0: it is not at hand
 	verbFailed    // code, text
 	verbCommitted // how many remain; if any, or if something failed: code, text
 
