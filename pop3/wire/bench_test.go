@@ -214,9 +214,10 @@ func listWhole(m pop3.Maildrop, what pop3.Listing, values bool) error {
 		return err
 	}
 	defer r.Close()
-	buf := make([]byte, pop3.OutBuffer)
+	b := newBuffer() // as long as that of a session
+	defer b.free()
 	for err == nil {
-		_, err = r.Read(buf)
+		_, err = r.Read(b.packet[:])
 	}
 	if err == io.EOF {
 		return nil
