@@ -21,7 +21,7 @@ import (
 )
 
 func frontCommand() *cobra.Command {
-	return roleCommand("front", "Speak POP3 and TLS with clients, for a keeper",
+	return roleCommand(frontRole, "Speak POP3 and TLS with clients, for a keeper",
 		`Speak POP3 and TLS with clients. Everything else is asked of the keeper, which
 may come and go: without it logins are refused for the time being. Started as
 root it becomes the user of the configuration, in a root directory with nothing

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ import (
 )
 
 func keeperCommand() *cobra.Command {
-	return roleCommand("keeper", "Decide who may read what, for a front",
+	return roleCommand(keeperRole, "Decide who may read what, for a front",
 		`Check passwords, keep the index, open and remove mail, and sign for TLS, for a
 front that talks to the network. It is root without network: files are opened
 with the rights of the user whom they belong to. "sidepop serve" starts both.`, runKeeper)
@@ -40,6 +41,9 @@ type keeper struct {
 	index    *index.Index
 	accounts pop3.Accounts
 	server   wire.Server
+
+	knowing sync.WaitGroup // see know
+	forget  context.CancelFunc
 
 	pair    *certs.Pair // nil without a certificate
 	backend *backend
@@ -70,9 +74,11 @@ func runKeeper(r *role) error {
 		k.sandboxed(held)
 	}
 	// Only now it is certain what can be read.
-	if err := r.config.Check(os.Geteuid()); err != nil {
+	if err := k.choose(); err != nil {
 		return err
 	}
+	k.server.Events = keeperEvents{r.events, r.log}
+	k.server.Allowed = func(uid uint32) bool { return uid == allowed }
 	if err := k.open(); err != nil {
 		return err
 	}
@@ -80,14 +86,46 @@ func runKeeper(r *role) error {
 	if err != nil {
 		return errors.Join(err, k.index.Close())
 	}
-	k.server.Events = keeperEvents{r.events, r.log}
-	k.server.Allowed = func(uid uint32) bool { return uid == allowed }
-	if err := k.apply(); err != nil {
-		return errors.Join(err, commands.Close(), k.index.Close())
-	}
-	go k.knowMailboxes(r.config)
+	k.know()
 	err = k.run(l)
+	k.unknow()
 	return errors.Join(err, commands.Close(), k.index.Close())
+}
+
+// choose takes the configuration that the supervisor asks for, where there is one
+// that can be used, or else that in force.
+func (k *keeper) choose() error {
+	if s := k.snapshot; s.Number > 0 {
+		next, held, err := s.parse(s.Asked)
+		if err == nil {
+			err = next.Check(os.Geteuid())
+		}
+		if err == nil && next.TLS.Certificate != "" {
+			_, err = certs.Load(next.TLS.Certificate, next.TLS.Key, k.events)
+		}
+		k.answer(s.Number, held, err)
+		if err == nil {
+			k.config = next
+			return nil
+		}
+	}
+	return k.config.Check(os.Geteuid())
+}
+
+// answer tells what has become of a configuration, with a number if it was the
+// supervisor's.
+func (k *keeper) answer(number int, held []string, err error) {
+	if number > 0 {
+		k.notify.answer(number, err == nil)
+	}
+	if err != nil {
+		k.log.ConfigRefused(err)
+		return
+	}
+	if len(held) > 0 {
+		k.log.NeedsRestart(held)
+	}
+	k.log.ConfigLoaded()
 }
 
 // listen takes the socket that was passed on, or makes it.
@@ -157,18 +195,15 @@ func (k *keeper) frontUser() (uid uint32, err error) {
 // it, and as many again for a front that has just ended and one that begins.
 func wireConnections(c *config.Config) int { return 2 * (c.Limits.Connections + 1) }
 
-// open opens the certificate and the index.
+// open opens the index, and takes the configuration into use.
 func (k *keeper) open() (err error) {
-	if k.config.TLS.Certificate != "" {
-		if k.pair, err = certs.Load(k.config.TLS.Certificate, k.config.TLS.Key, k.events); err != nil {
-			return err
-		}
-	}
 	if k.index, err = index.New(indexOptions(k.config, k.events)); err != nil {
 		return err
 	}
-	k.backend, err = k.newBackend(k.config)
-	return err
+	if err := k.use(k.config); err != nil {
+		return errors.Join(err, k.index.Close())
+	}
+	return nil
 }
 
 func (k *keeper) newBackend(c *config.Config) (*backend, error) {
@@ -179,30 +214,25 @@ func (k *keeper) newBackend(c *config.Config) (*backend, error) {
 	return newBackend(c, p, auth.NewPasswd(c.Auth.PasswdFile, k.events.Accounts), &k.accounts, k.index), nil
 }
 
-// apply makes the configuration hold for what begins from now on.
-func (k *keeper) apply() error {
-	k.server.Allow(wireConnections(k.config))
-	k.accounts.Allow(k.config.Limits.SessionsPerUser, k.config.Limits.LoginDelay)
-	k.server.SetBackend(k.backend)
-	return k.push()
-}
-
-// push tells the front what it needs to know.
-func (k *keeper) push() error {
-	data, err := settingsOf(k.config).encode()
+// push tells the front what it needs to know, or, with an error, nothing.
+func (k *keeper) push(c *config.Config, pair *certs.Pair, b *backend) error {
+	data, err := settingsOf(c).encode()
 	if err != nil {
 		return err
 	}
 	state := wire.State{
 		Settings: data,
-		Plain:    k.backend.Offer(pop3.Peer{}),
-		Secure:   k.backend.Offer(pop3.Peer{Secure: true}),
+		Plain:    b.Offer(pop3.Peer{}),
+		Secure:   b.Offer(pop3.Peer{Secure: true}),
+	}
+	if pair != nil {
+		state.Certificates = []tls.Certificate{pair.Current()}
+	}
+	if err := k.server.Push(state); err != nil {
+		return err
 	}
 	k.apop = state.Plain.APOP
-	if k.pair != nil {
-		state.Certificates = []tls.Certificate{k.pair.Current()}
-	}
-	return k.server.Push(state)
+	return nil
 }
 
 // run serves until a signal.
@@ -222,6 +252,9 @@ func (k *keeper) run(l *net.UnixListener) error {
 		for {
 			end, line := k.next()
 			next <- func() bool { return k.do(end, line) }
+			if end != "" {
+				return // what comes then is for shutdown
+			}
 		}
 	}()
 	for {
@@ -272,47 +305,47 @@ const keeperPatience = 2 * time.Second
 func (k *keeper) refresh() {
 	changed := k.pair != nil && k.pair.Refresh()
 	if apop := k.backend.Offer(pop3.Peer{}).APOP; apop != k.apop {
-		k.apop, changed = apop, true
+		changed = true
 	}
 	if !changed {
 		return
 	}
-	if err := k.push(); err != nil {
+	if err := k.push(k.config, k.pair, k.backend); err != nil {
 		k.log.Fault(err)
 	}
 }
 
-// reload makes another configuration hold: that of a line of the supervisor, who
-// has checked it, or the file's. One that can't be used changes nothing.
+// reload makes another configuration hold: what the supervisor asks for in a line,
+// or the file. One that can't be used changes nothing.
 func (k *keeper) reload(line []byte) {
-	next, held, err := k.nextConfig(line)
+	next, held, number, err := k.nextConfig(line)
 	if err == nil {
 		err = k.use(next)
 	}
-	if err != nil {
-		k.log.ConfigRefused(err)
-		return
+	k.answer(number, held, err)
+	if err == nil {
+		k.know()
 	}
-	if len(held) > 0 {
-		k.log.NeedsRestart(held)
-	}
-	k.log.ConfigLoaded()
-	k.notify.loaded()
-	go k.knowMailboxes(next)
 }
 
 // nextConfig gives the configuration with what holds only from a start on as it
 // was then.
-func (k *keeper) nextConfig(line []byte) (next *config.Config, held []string, err error) {
-	if line != nil {
-		next, held, err = parseSnapshot(line)
-	} else if next, err = config.Read(k.file); err == nil {
-		held = next.HoldOver(k.started)
+func (k *keeper) nextConfig(line []byte) (next *config.Config, held []string, number int, err error) {
+	if line == nil {
+		if next, err = config.Read(k.file); err == nil {
+			held = next.HoldOver(k.started)
+		}
+	} else {
+		var s snapshot
+		if s, err = parseSnapshot(line); err == nil {
+			number = s.Number
+			next, held, err = s.parse(s.Asked)
+		}
 	}
 	if err == nil {
 		err = next.Check(os.Geteuid())
 	}
-	return next, held, err
+	return next, held, number, err
 }
 
 // use makes a configuration hold, or, with an error, leaves everything as it is.
@@ -328,20 +361,45 @@ func (k *keeper) use(next *config.Config) error {
 	if err != nil {
 		return err
 	}
+	if err := k.push(next, pair, backend); err != nil {
+		return err
+	}
 	k.config, k.pair, k.backend = next, pair, backend
-	return k.apply()
+	k.server.Allow(wireConnections(next))
+	k.accounts.Allow(next.Limits.SessionsPerUser, next.Limits.LoginDelay)
+	k.server.SetBackend(backend)
+	return nil
 }
 
-// knowMailboxes has the mailboxes of all accounts watched and counted before
+// know has the mailboxes of all accounts watched and counted before
 // anybody logs in: those of a passwd file for all users (with a file for each
 // domain there is no list of them), and where mail is delivered to homes, those
 // of the system's accounts.
-func (k *keeper) knowMailboxes(c *config.Config) {
+func (k *keeper) know() {
+	k.unknow()
+	ctx, cancel := context.WithCancel(context.Background())
+	k.forget = cancel
+	c := k.config
+	k.knowing.Go(func() { k.knowMailboxes(ctx, c) })
+}
+
+// unknow ends what know has begun.
+func (k *keeper) unknow() {
+	if k.forget != nil {
+		k.forget()
+	}
+	k.knowing.Wait()
+}
+
+func (k *keeper) knowMailboxes(ctx context.Context, c *config.Config) {
 	p, err := newPlaces(c)
 	if err != nil {
 		return
 	}
 	know := func(a *auth.Account) {
+		if ctx.Err() != nil {
+			return
+		}
 		if path, owner, err := p.of(a); err == nil {
 			k.index.Know(path, owner)
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -48,13 +49,16 @@ func roleCommand(name, short, long string, run func(*role) error) *cobra.Command
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.file, "config", config.DefaultFile, "the configuration `file`")
-	flags.BoolVar(&o.supervised, "supervised", false, "end with the process that started this one")
+	flags.BoolVar(&o.supervised, supervisedFlag, false, "end with the process that started this one")
 	flags.StringVar(&o.sentences, "sentences", "", "tell what happens in sentences")
-	for _, name := range []string{"supervised", "sentences"} {
+	for _, name := range []string{supervisedFlag, "sentences"} {
 		_ = flags.MarkHidden(name) // they are for `sidepop serve` and `sidepop try`
 	}
 	return cmd
 }
+
+// supervisedFlag is [supervise.Supervised] as a flag's name.
+var supervisedFlag = strings.TrimPrefix(supervise.Supervised, "--")
 
 // role is a process of the server.
 type role struct {
@@ -69,6 +73,8 @@ type role struct {
 	signals chan os.Signal        // to end; closed never
 	hangups chan os.Signal
 	told    <-chan []byte // snapshots, closed when the supervisor is gone; nil without one
+
+	snapshot snapshot // the first of them
 }
 
 // begin is the first that each role does: it takes what it was given, and reads
@@ -108,8 +114,11 @@ func (r *role) configuration() (*config.Config, error) {
 	if !ok {
 		return nil, errors.New("the process that started this one has ended")
 	}
-	c, _, err := parseSnapshot(line)
-	return c, err
+	var err error
+	if r.snapshot, err = parseSnapshot(line); err != nil {
+		return nil, err
+	}
+	return r.snapshot.current()
 }
 
 // newLog makes a role's log. Where there are sentences, the log has only what a
@@ -205,6 +214,12 @@ func passedSockets() map[string][]*os.File {
 	return sockets
 }
 
+// Names of the roles.
+const (
+	keeperRole = "keeper"
+	frontRole  = "front"
+)
+
 // Names of passed sockets.
 const (
 	plainSocket  = "pop3"
@@ -246,12 +261,21 @@ func newNotifier() *notifier {
 func (n *notifier) ready()    { n.tell(daemon.SdNotifyReady) }
 func (n *notifier) stopping() { n.tell(daemon.SdNotifyStopping) }
 
-// loaded tells that another configuration holds now.
-func (n *notifier) loaded() { n.tell(configLoaded) }
+// answer tells `sidepop serve` whether what it has asked for is used now.
+func (n *notifier) answer(number int, used bool) {
+	prefix := configRefused
+	if used {
+		prefix = configUsed
+	}
+	n.tell(prefix + strconv.Itoa(number))
+}
 
-// configLoaded is for `sidepop serve`; service managers pass over what they don't
-// know.
-const configLoaded = "X_SIDEPOP_CONFIGURATION=loaded"
+// What the keeper says of a configuration; its number follows. Service managers
+// pass over what they don't know.
+const (
+	configUsed    = "X_SIDEPOP_CONFIGURATION_USED="
+	configRefused = "X_SIDEPOP_CONFIGURATION_REFUSED="
+)
 
 func (n *notifier) tell(state string) {
 	if n.conn != nil {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -82,8 +84,9 @@ func serve(file string) error {
 type server struct {
 	config    *config.Config // at the start
 	snapshot  snapshot       // what roles are started with
-	asked     snapshot       // what the keeper was asked to use since
-	loaded    chan struct{}  // the keeper uses it
+	asked     map[int]string // contents that the keeper has not answered yet, by number
+	last      int            // of these numbers
+	answers   chan answer    // of the keeper
 	lock      *os.File       // of the state folder
 	log       *maillog.Log
 	listeners []listener
@@ -104,7 +107,7 @@ const roleEnd = time.Minute
 // run runs the roles until a signal: first the keeper, and the front when the
 // keeper is ready. A hangup makes them read the configuration again.
 func (s *server) run(signals, hangups <-chan os.Signal) error {
-	s.loaded = make(chan struct{}, 1)
+	s.answers, s.asked = make(chan answer, 1), make(map[int]string)
 	if err := s.startKeeper(); err != nil {
 		return errors.Join(err, s.stop(signals))
 	}
@@ -128,8 +131,8 @@ func (s *server) run(signals, hangups <-chan os.Signal) error {
 			return errors.Join(s.front.Err(), s.stop(signals))
 		case <-hangups:
 			s.reload()
-		case <-s.loaded:
-			s.keep()
+		case a := <-s.answers:
+			s.settle(a)
 		case sig := <-signals:
 			s.log.Stopping(sig.String())
 			return s.stop(signals)
@@ -137,27 +140,37 @@ func (s *server) run(signals, hangups <-chan os.Signal) error {
 	}
 }
 
-// reload reads the configuration again, and gives it to the keeper, which tells
-// the front. One that can't be used changes nothing.
+// reload reads the configuration again, and asks the keeper to use it. One that
+// can't be used changes nothing. The keeper has the last word: it can read less.
 func (s *server) reload() {
-	next, _, err := s.snapshot.next()
+	next, err := s.snapshot.ask(s.last + 1)
 	if err != nil {
 		s.log.ConfigRefused(err)
 		return
 	}
-	s.asked = next
+	s.last++
+	s.asked[s.last] = next.Asked
+	s.snapshot = next
 	s.keeper.Tell(next.line())
 }
 
-// keep makes what the keeper uses hold for roles that are started again. The
-// keeper has the last word: it can read less.
-func (s *server) keep() {
-	c, _, err := s.asked.parse()
-	if err != nil {
-		return // it was for a keeper that has ended since
+// answer is what the keeper says of a configuration that it was asked to use.
+type answer struct {
+	number int
+	used   bool
+}
+
+// settle makes what the keeper uses hold for roles that are started again.
+func (s *server) settle(a answer) {
+	text, ok := s.asked[a.number]
+	if !ok {
+		return
 	}
-	s.snapshot = s.asked
-	s.config.Limits.ShutdownTime = c.Limits.ShutdownTime
+	delete(s.asked, a.number)
+	s.snapshot = s.snapshot.answered(a.number, text, a.used)
+	if c, err := s.snapshot.current(); err == nil {
+		s.config.Limits.ShutdownTime = c.Limits.ShutdownTime
+	}
 	s.keeper.First(s.snapshot.line())
 	if s.front != nil {
 		s.front.First(s.snapshot.line())
@@ -167,12 +180,17 @@ func (s *server) keep() {
 // Ended implements [supervise.Events].
 func (s *server) Ended(role, how string, wait time.Duration) { s.log.Ended(role, how, wait) }
 
-// Said implements [supervise.Events].
-func (s *server) Said(_, line string) {
-	if line == configLoaded {
-		select {
-		case s.loaded <- struct{}{}:
-		default:
+// Said implements [supervise.Events]. What the front says, somebody who has taken
+// it over may say.
+func (s *server) Said(role, line string) {
+	if role != keeperRole {
+		return
+	}
+	for prefix, used := range map[string]bool{configUsed: true, configRefused: false} {
+		if text, ok := strings.CutPrefix(line, prefix); ok {
+			if number, err := strconv.Atoi(text); err == nil {
+				s.answers <- answer{number, used}
+			}
 		}
 	}
 }
@@ -193,7 +211,7 @@ func (s *server) startKeeper() error {
 	if err != nil {
 		return err
 	}
-	s.keeper, err = s.startRole("keeper", sockets, []string{keeperSocket})
+	s.keeper, err = s.startRole(keeperRole, sockets, []string{keeperSocket})
 	return err
 }
 
@@ -207,7 +225,7 @@ func (s *server) startFront() (err error) {
 		}
 		sockets, names = append(sockets, fs...), append(names, l.protocol())
 	}
-	s.front, err = s.startRole("front", sockets, names)
+	s.front, err = s.startRole(frontRole, sockets, names)
 	return err
 }
 

@@ -21,6 +21,10 @@ const CheckInterval = time.Second
 // is loaded: half of the 30 days before which ACME clients replace one.
 const warnBefore = 15 * 24 * time.Hour
 
+// maxChain is more certificates than any chain has: another file was meant, such
+// as a machine's collection of authorities.
+const maxChain = 10
+
 // Events is told what happens to a [Pair].
 type Events interface {
 	Certificate(file string, notAfter time.Time) // loaded, again
@@ -95,6 +99,9 @@ func (p *Pair) load() (*tls.Certificate, error) {
 	c, err := tls.LoadX509KeyPair(p.certificate, p.key)
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s, key %s: %w", p.certificate, p.key, err)
+	}
+	if len(c.Certificate) > maxChain {
+		return nil, fmt.Errorf("certificate %s: %d certificates, expected that of the server and those above it, %d at most", p.certificate, len(c.Certificate), maxChain)
 	}
 	if c.Leaf == nil {
 		if c.Leaf, err = x509.ParseCertificate(c.Certificate[0]); err != nil {

@@ -29,6 +29,8 @@ type Log struct {
 	role       string
 	skipped    seen
 	notWatched seen
+
+	refused, broken budget // lines that a front can cause
 }
 
 // New makes a log that writes to w. Level and format are as in the
@@ -124,7 +126,7 @@ func (l *Log) Closed(p pop3.Peer, s pop3.Summary) {
 // peer is an entry with what identifies a connection, and other fields. These
 // come in one map, which logrus copies each time: sessions are many.
 func (l *Log) peer(p pop3.Peer, fields logrus.Fields) *logrus.Entry {
-	fields["session"] = p.Session
+	fields["session"] = Escape(p.Session) // in the keeper it is what the front says
 	fields["remote"] = address(p.Remote)
 	fields["local"] = address(p.Local)
 	fields["tls"] = DescribeTLS(p.TLS)

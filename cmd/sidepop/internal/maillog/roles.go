@@ -73,13 +73,10 @@ func (l *Log) Stopped(err error) {
 	}
 }
 
-// Ended implements [supervise.Events].
+// Ended: a role has ended, and is started again after a wait.
 func (l *Log) Ended(role, how string, wait time.Duration) {
 	l.process().WithFields(logrus.Fields{"ended": role, "reason": Escape(how), "seconds": wait.Seconds()}).Error("role ended")
 }
-
-// Said implements [supervise.Events]. What roles say is not for people.
-func (l *Log) Said(string, string) {}
 
 // ConfigLoaded: the configuration was read again, and holds.
 func (l *Log) ConfigLoaded() { l.process().Info("configuration loaded") }
@@ -101,13 +98,29 @@ func (l *Log) NeedsRestart(keys []string) {
 // FrontRefused: a process that is not the front, or one too many of its
 // connections, was turned away by the keeper.
 func (l *Log) FrontRefused(uid uint32, reason error) {
+	if l.spared(&l.refused) {
+		return
+	}
 	l.process().WithFields(logrus.Fields{"uid": uid, "reason": escapeError(reason)}).Warn("front refused")
 }
 
 // FrontBroken: the front did what it never does, unless somebody has taken it
 // over; its connection was ended.
 func (l *Log) FrontBroken(p pop3.Peer, user string, err error) {
+	if l.spared(&l.broken) {
+		return
+	}
 	l.peer(p, logrus.Fields{"user": Escape(user), "reason": escapeError(err)}).Error("front broke the protocol")
+}
+
+// spared says whether a line of a kind that a process can cause without end is
+// left out; how many were is told with the next window.
+func (l *Log) spared(b *budget) bool {
+	ok, left := b.spend(time.Now())
+	if left > 0 {
+		l.process().WithField("lines", left).Warn("lines left out")
+	}
+	return !ok
 }
 
 // KeeperReachable: the front has found the keeper, or has lost it.

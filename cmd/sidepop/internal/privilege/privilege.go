@@ -1,7 +1,5 @@
-// Package privilege gives up root's rights. What runs before [Drop] runs as
-// root: reading the configuration, loading the certificate and key, opening
-// the listening sockets, making the state folder; nothing that a client or a
-// mail owner wrote is read.
+// Package privilege changes whose rights are used: of the whole process for good
+// ([Drop]), or of one thread for the time of a call ([As]).
 package privilege
 
 import (

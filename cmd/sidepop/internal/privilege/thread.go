@@ -31,7 +31,8 @@ func init() { runtime.LockOSThread() }
 // so the main goroutine should leave the work to others.
 //
 // If the thread's identity can't be restored, As panics, and the goroutine stays
-// bound to the thread, which ends with it: nobody should recover and go on.
+// bound to the thread, which ends with it. Whoever recovers may close what is open
+// and say so, and has to end the goroutine.
 //
 // The order of the calls is such that never anybody acts as the user with the
 // process's groups: what is between the two identities has root's user id, and

@@ -8,22 +8,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Capability is a right of root (capabilities(7)) and why it is kept.
-type Capability struct {
+// kept is a right of root (capabilities(7)) and why it is kept.
+type kept struct {
 	Name   string
 	Number uint
 	Reason string
 }
 
-// KeeperCapabilities are the rights of root that the keeper keeps.
-var KeeperCapabilities = []Capability{
+// keeperCapabilities are the rights of root that the keeper keeps.
+var keeperCapabilities = []kept{
 	{"CAP_SETUID", unix.CAP_SETUID, "setfsuid: files are opened, listed and removed as the mail's owner"},
 	{"CAP_SETGID", unix.CAP_SETGID, "setgroups and setfsgid: with the owner's groups"},
 }
 
 func keeperMask() uint64 {
 	var mask uint64
-	for _, c := range KeeperCapabilities {
+	for _, c := range keeperCapabilities {
 		mask |= 1 << c.Number
 	}
 	return mask
@@ -131,7 +131,7 @@ func capabilityData(mask uint64) [2]unix.CapUserData {
 // names lists the kept capabilities in the form of the log.
 func names(mask uint64) string {
 	text := ""
-	for _, c := range KeeperCapabilities {
+	for _, c := range keeperCapabilities {
 		if mask&(1<<c.Number) != 0 {
 			text += " " + c.Name
 		}

@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -41,23 +40,6 @@ type Measure struct {
 
 // Measures are all protections of a role.
 type Measures []Measure
-
-// String is one line for the log: what holds, then what is not available.
-func (m Measures) String() string {
-	var held, missing []string
-	for _, one := range m {
-		text := one.Name + " (" + one.Detail + ")"
-		if one.Held {
-			held = append(held, text)
-		} else {
-			missing = append(missing, text)
-		}
-	}
-	if missing == nil {
-		return strings.Join(held, ", ")
-	}
-	return strings.Join(held, ", ") + "; not available: " + strings.Join(missing, ", ")
-}
 
 // Front puts the process into the sandbox of the role that talks to the
 // network. Its working directory becomes root, a folder that holds nothing but
@@ -138,7 +120,7 @@ func (m *Measures) confine(root string, user *privilege.Identity) error {
 }
 
 // Keeper puts the process into the sandbox of the role that reads mail: as
-// root it keeps the capabilities of [KeeperCapabilities] alone, and whoever
+// root it keeps the capabilities of keeperCapabilities alone, and whoever
 // started it, no socket but unix ones can be made any more. Files are opened
 // with root's user id but without the right to pass over permissions: what the
 // keeper reads must be readable by its owner root. A program that it starts

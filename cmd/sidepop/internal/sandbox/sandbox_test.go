@@ -183,13 +183,3 @@ func variants(t *testing.T, test func(t *testing.T, asRoot bool)) {
 	})
 	t.Run("user", func(t *testing.T) { test(t, false) })
 }
-
-func TestMeasures(t *testing.T) {
-	m := Measures{{"a", true, "x"}, {"b", false, "y"}}
-	if got, want := m.String(), "a (x); not available: b (y)"; got != want {
-		t.Errorf("%q, not %q", got, want)
-	}
-	if got, want := m[:1].String(), "a (x)"; got != want {
-		t.Errorf("%q, not %q", got, want)
-	}
-}

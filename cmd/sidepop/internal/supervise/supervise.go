@@ -47,9 +47,9 @@ const (
 // Supervised is the option that a role is started with beside its own.
 const Supervised = "--supervised"
 
-// NotifyPrefix begins the names of the sockets in the folder of [Start]; a
+// notifyPrefix begins the names of the sockets in the folder of [Start]; a
 // role's name follows.
-const NotifyPrefix = "notify-"
+const notifyPrefix = "notify-"
 
 // Role is one process.
 type Role struct {
@@ -82,16 +82,18 @@ type Process struct {
 	once   sync.Once
 
 	mu      sync.Mutex
-	current *os.Process    // nil while none runs
-	stdin   io.WriteCloser // its standard input, whose end ends it
-	first   []byte         // what each run is told first
-	err     error          // why it ended for good
+	current *os.Process // nil while none runs
+	lines   chan []byte // for its standard input, whose end ends it
+	first   []byte      // what each run is told first
+	err     error       // why it ended for good
+
+	wake chan struct{} // ends the wait for the next run
 }
 
 // Start starts a role, which is told a line first: see [Process.First]. The folder
 // is this process's alone, to talk to the role in.
 func Start(folder string, role Role, line []byte, events Events) (*Process, error) {
-	path := filepath.Join(folder, NotifyPrefix+role.Name)
+	path := filepath.Join(folder, notifyPrefix+role.Name)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -102,6 +104,7 @@ func Start(folder string, role Role, line []byte, events Events) (*Process, erro
 	p := &Process{
 		role: role, events: events, notify: notify, first: line,
 		ready: make(chan struct{}), done: make(chan struct{}), stop: make(chan struct{}),
+		wake: make(chan struct{}, 1),
 	}
 	go p.listen()
 	run, err := p.start()
@@ -140,13 +143,23 @@ func (p *Process) Signal(s os.Signal) {
 	}
 }
 
-// Tell tells the role a line. One that does not read does not hold it up for
-// long: a pipe holds more than a few.
+// Tell tells the role a line, and every run from the next one on the same as its
+// first. A role that waits to be started again is started now. One that does not
+// read misses the line: it has more to catch up with than that.
 func (p *Process) Tell(line []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.current != nil {
-		p.tell(line)
+	p.first = line
+	if p.current == nil {
+		select {
+		case p.wake <- struct{}{}:
+		default:
+		}
+		return
+	}
+	select {
+	case p.lines <- line:
+	default:
 	}
 }
 
@@ -157,8 +170,19 @@ func (p *Process) First(line []byte) {
 	p.first = line
 }
 
-// tell writes a line. One that can't be written was for a run that has ended.
-func (p *Process) tell(line []byte) { _, _ = p.stdin.Write(append(line[:len(line):len(line)], '\n')) }
+// unread is how many lines may wait for a role to read them.
+const unread = 16
+
+// write writes lines to a role's standard input, until there are no more of them
+// or nobody to read them.
+func write(stdin io.WriteCloser, lines <-chan []byte) {
+	defer stdin.Close()
+	for line := range lines {
+		if _, err := stdin.Write(append(line[:len(line):len(line)], '\n')); err != nil {
+			return // the run has ended
+		}
+	}
+}
 
 // Stop tells the role to end (SIGTERM) and waits until it has. When patience is
 // over, or at once when hurry is closed, it is killed, which is an error. One that
@@ -207,8 +231,9 @@ func (p *Process) start() (*run, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the %s: %w", p.role.Name, err)
 	}
-	p.current, p.stdin = cmd.Process, stdin
-	p.tell(p.first)
+	p.current, p.lines = cmd.Process, make(chan []byte, unread)
+	p.lines <- p.first
+	go write(stdin, p.lines)
 	return &run{cmd, time.Now()}, nil
 }
 
@@ -248,6 +273,7 @@ func (p *Process) keep(r *run) {
 			select {
 			case <-p.stop:
 				return
+			case <-p.wake:
 			case <-time.After(wait):
 			}
 			var err error
@@ -266,6 +292,7 @@ func (p *Process) wait(r *run) string {
 	err := r.cmd.Wait()
 	p.mu.Lock()
 	p.current = nil
+	close(p.lines)
 	p.mu.Unlock()
 	if err != nil {
 		return err.Error()

@@ -221,7 +221,7 @@ func TestTell(t *testing.T) {
 			t.Fatalf("it said %q", all)
 		}
 	}
-	for i, want := range []string{"first", "third"} {
+	for i, want := range []string{"second", "third"} {
 		if i > 0 {
 			p.First([]byte("third"))
 		}
@@ -297,11 +297,9 @@ func TestOrphan(t *testing.T) {
 	id := pid(t, socket)
 	p.once.Do(func() { close(p.stop) }) // so that it is not started again
 	p.mu.Lock()
-	stdin := p.stdin
+	close(p.lines) // which ends its standard input
+	p.lines = make(chan []byte)
 	p.mu.Unlock()
-	if err := stdin.Close(); err != nil {
-		t.Fatal(err)
-	}
 	wait(t, "done", p.Done())
 	if err := syscall.Kill(id, 0); err != syscall.ESRCH {
 		t.Errorf("it is still there: %v", err)
@@ -320,5 +318,44 @@ func TestEnvironment(t *testing.T) {
 	}
 	if !strings.Contains(all, "SIDEPOP_KEPT=1") {
 		t.Error("the rest is lost")
+	}
+}
+
+// TestDeaf: a role that does not read what it is told holds nothing up.
+func TestDeaf(t *testing.T) {
+	p, _, socket := begin(t, "good")
+	wait(t, "ready", p.Ready())
+	if err := syscall.Kill(pid(t, socket), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	for range 100 {
+		p.Tell(make([]byte, 64<<10))
+	}
+	hurry := make(chan struct{})
+	close(hurry)
+	if err := p.Stop(patience, hurry); err == nil || time.Since(begun) > patience/2 {
+		t.Errorf("%v after %s", err, time.Since(begun))
+	}
+}
+
+// TestWake: what a role is told ends its wait for the next run.
+func TestWake(t *testing.T) {
+	p, ended, socket := begin(t, "good")
+	wait(t, "ready", p.Ready())
+	var begun time.Time
+	for range 7 { // the last wait is of several seconds
+		if err := syscall.Kill(pid(t, socket), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		begun = time.Now()
+		n := len(ended.all())
+		for len(ended.all()) == n {
+			time.Sleep(time.Millisecond)
+		}
+		p.Tell([]byte("wake"))
+	}
+	if _, line := ask(t, socket); line != "wake" || time.Since(begun) > 3*time.Second {
+		t.Errorf("told %q after %s", line, time.Since(begun))
 	}
 }
