@@ -132,6 +132,7 @@ func (x *attacked) misdeeds(theirs string, pipe []int) []misdeed {
 		{"removal of what was not named", true, [][]byte{frame(wireCommit, 1, 0)}, nil, false},
 		{"removal twice", true, [][]byte{frame(wireNumbers, 0, 1, 0)}, nil, false},
 		{"commit twice", true, [][]byte{frame(wireNumbers, 0, 1), frame(wireCommit, 1, 0), frame(wireCommit, 1, 0)}, nil, false},
+		{"listing of something else", true, [][]byte{frame(wireListing, 2)}, nil, false},
 		{"request with descriptors", true, [][]byte{frame(wireOpen, 0, 1)}, pipe, false},
 		{"everything that is allowed", true, [][]byte{frame(wireOctets, 0, 19), frame(wireUIDLs, 0, 19), frame(wireOpen, 3, 16)}, nil, true},
 

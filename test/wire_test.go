@@ -27,18 +27,19 @@ const (
 	wireOctets   = 5
 	wireUIDLs    = 6
 	wireOpen     = 7
-	wireNumbers  = 8
-	wireCommit   = 9
-	wireControl  = 10
-	wireSign     = 11
-	wireCounts   = 12
+	wireListing  = 8
+	wireNumbers  = 9
+	wireCommit   = 10
+	wireControl  = 11
+	wireSign     = 12
+	wireCounts   = 13
 
 	wireLoggedIn  = 101
 	wireRefused   = 103
 	wireOpened    = 106
-	wireCommitted = 108
-	wireState     = 109
-	wireNotSigned = 112
+	wireCommitted = 109
+	wireState     = 110
+	wireNotSigned = 113
 
 	wireMaxPacket = 64 << 10
 )
