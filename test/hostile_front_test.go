@@ -125,7 +125,7 @@ func (x *attacked) misdeeds(theirs string, pipe []int) []misdeed {
 		{"messages beyond", true, [][]byte{frame(wireUIDLs, 19, 2)}, nil, false},
 		{"huge message", true, [][]byte{frame(wireOpen, huge, 1)}, nil, false},
 		{"huge count", true, [][]byte{frame(wireOctets, 0, huge)}, nil, false},
-		{"many descriptors", true, [][]byte{frame(wireOpen, 0, 17)}, nil, false},
+		{"many descriptors", true, [][]byte{frame(wireOpen, 0, 65)}, nil, false},
 		{"none", true, [][]byte{frame(wireOpen, 0, 0)}, nil, false},
 		{"removal of others", true, [][]byte{frame(wireNumbers, 0, 21), frame(wireCommit, 1, 0)}, nil, false},
 		{"removal of more than named", true, [][]byte{frame(wireNumbers, 0, 1), frame(wireCommit, 2, 0)}, nil, false},

@@ -11,7 +11,7 @@ import (
 )
 
 // ahead is what a session has of the messages that its client will ask for next
-// if it fetches in order. Those that do get 1, then 4, then 16 in one answer;
+// if it fetches in order. Those that do get 1, then 4, 16 and 64 in one answer;
 // the others one at a time.
 type ahead struct {
 	next  int    // the message that comes next

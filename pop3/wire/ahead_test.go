@@ -64,7 +64,7 @@ func TestAhead(t *testing.T) {
 		asked    string
 		waiting  int64
 	}{
-		{"in order", 100, 0, span(0, 40), "0+1 1+4 5+16 21+16 37+16", 13},
+		{"in order", 100, 0, span(0, 40), "0+1 1+4 5+16 21+64", 45},
 		{"to the end", 9, 0, span(0, 9), "0+1 1+4 5+4", 0},
 		{"one", 100, 0, []int{0}, "0+1", 0},
 		{"from the middle", 100, 0, span(50, 7), "50+1 51+4 55+16", 14},

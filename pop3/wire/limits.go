@@ -19,9 +19,10 @@ const (
 	// names, not those of everybody it hosts.
 	MaxCertificates = 1000
 
-	// MaxOpen is how many descriptors come in one packet. More save hardly any
-	// more time, and the kernel's own bound is 253 (SCM_MAX_FD).
-	MaxOpen = 16
+	// MaxOpen is how many descriptors come in one packet. What takes time is that
+	// two processes wait for each other: 16 cost twice as much for each message, 128
+	// hardly less. The kernel's own bound is 253 (SCM_MAX_FD).
+	MaxOpen = 64
 
 	// MaxLogin is the longest time that a login is given, whatever the front
 	// asks for: more than any sensible pop3.Limits.Login.
@@ -84,8 +85,8 @@ const (
 	// one that it replaces.
 	DefaultConnections = 2 * pop3.DefaultConnections
 
-	// DefaultAhead is [Client].Ahead: 64 sessions that fetch at the same moment
-	// have 16 each, and it fits the usual soft limit of files beside nothing
+	// DefaultAhead is [Client].Ahead: 16 sessions that fetch at the same moment
+	// have 64 each, the others fewer, and it fits the usual soft limit of files beside nothing
 	// less than the sessions themselves.
 	DefaultAhead = 1024
 
