@@ -22,7 +22,12 @@ func TestWatchLess(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "new", numberedName(messages)), []byte("late\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if done, still, err := x.watchDirs(dir); !done || still || err != nil {
+	d, err := openDirs(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if done, still, err := x.watchDirs(d); !done || still || err != nil {
 		t.Fatalf("the watch is there: %v, and was all the time: %v", done, still)
 	}
 	if got, want := listing(t, x, dir), naive(t, Options{}, dir); !slices.Equal(got, want) {

@@ -36,18 +36,13 @@ type dirs struct {
 	folders [folders]*os.File // nil where missing
 }
 
-// openDirs opens the Maildir at dir, an absolute path; see openPath and
-// openAsOwner for symbolic links in it. Without a Maildir it gives nil.
+// openDirs opens the Maildir at dir, an absolute path; see openMaildir for
+// symbolic links in it. Without a Maildir it gives nil.
 func openDirs(dir string, asOwner bool) (*dirs, error) {
-	open := openPath
-	if asOwner {
-		open = openAsOwner
+	fd, err := openMaildir(dir, asOwner, unix.O_RDONLY)
+	if err == unix.ENOENT && asOwner && dangling(dir) {
+		err = errDangling
 	}
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = open(dir)
-		return err
-	})
 	if err == unix.ENOENT {
 		return nil, nil
 	}

@@ -113,16 +113,21 @@ func (x *Index) follow(m *mailbox) {
 	}
 }
 
-// watchDirs watches the folders of a Maildir, in a section: package watch makes
-// the system calls on the goroutine that calls it. It says whether that is done,
-// and whether they were watched already, all the time since the last call.
-func (x *Index) watchDirs(path string) (done, still bool, err error) {
+// watchDirs watches the folders of an opened Maildir, in a section: package watch
+// makes the system calls on the goroutine that calls it. It says whether that is
+// done, and whether they were watched already, all the time since the last call.
+func (x *Index) watchDirs(d *dirs) (done, still bool, err error) {
 	if x.watch == nil {
 		return false, false, nil
 	}
 	still = true
-	for _, name := range folderNames {
-		fresh, err := x.watch.Add(path + "/" + name)
+	for f, name := range folderNames {
+		path := d.dir + "/" + name
+		if d.folders[f] == nil {
+			x.watch.Remove(path)
+			return false, false, nil
+		}
+		fresh, err := x.watch.Add(path, d.fd(folder(f)))
 		if err != nil {
 			return false, false, err
 		}
@@ -151,7 +156,7 @@ func (x *Index) Know(path string, owner Owner) {
 	o := owner.ordered()
 	var p proof
 	err := x.as(o, func() (err error) {
-		p, err = proofAt(path)
+		p, err = x.proofAt(path)
 		return err
 	})
 	if err != nil || p.dirs == [folders]stamp{} {
@@ -183,17 +188,16 @@ func (x *Index) watchAll() {
 			return
 		}
 		err := x.as(owner, func() error {
-			for _, name := range folderNames {
-				if _, err := x.watch.Add(path + "/" + name); errors.Is(err, watch.ErrLimit) {
-					return err
-				}
+			d, err := x.openDirs(path)
+			if err != nil || d == nil {
+				return nil // the next login tells
 			}
-			return nil
+			defer d.close()
+			_, _, err = x.watchDirs(d)
+			return err
 		})
-		if err != nil {
-			x.o.Events.NotWatched(path, err)
-		}
 		if errors.Is(err, watch.ErrLimit) {
+			x.o.Events.NotWatched(path, err)
 			return
 		}
 	}

@@ -52,7 +52,7 @@ func maildirWith(t testing.TB, files map[string]string) string {
 func age(t testing.TB, dir string) {
 	t.Helper()
 	for {
-		p, err := proofAt(dir)
+		p, err := proofAt(dir, false)
 		if err != nil {
 			t.Fatal(err)
 		}

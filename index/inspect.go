@@ -110,7 +110,7 @@ func (m *mailbox) unchanged(was proof) bool {
 	for range 2 { // a clock that was set back is not waited for
 		var p proof
 		err := m.as(func() (err error) {
-			p, err = proofAt(m.path)
+			p, err = m.x.proofAt(m.path)
 			return err
 		})
 		if err != nil || p != was {

@@ -123,11 +123,16 @@ func TestInactiveMemory(t *testing.T) {
 		}
 		defer w.Close()
 		for _, dir := range dirs {
-			for _, f := range folderNames {
-				if _, err := w.Add(dir + "/" + f); err != nil {
+			d, err := openDirs(dir, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, f := range folderNames {
+				if _, err := w.Add(dir+"/"+f, d.fd(folder(i))); err != nil {
 					t.Fatal(err)
 				}
 			}
+			d.close()
 		}
 		return heap() - before
 	}()

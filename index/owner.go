@@ -60,6 +60,9 @@ func (m *mailbox) as(f func() error) error { return m.x.as(m.owner, f) }
 // openDirs opens a Maildir. It is called in a section.
 func (x *Index) openDirs(path string) (*dirs, error) { return openDirs(path, x.o.As != nil) }
 
+// proofAt takes the proof of a Maildir. It is called in a section.
+func (x *Index) proofAt(path string) (proof, error) { return proofAt(path, x.o.As != nil) }
+
 // claim gives the mailbox of a path for a session of its owner, with no removal
 // left unfinished, if that can be. It has to be left. The owner's groups are
 // ordered. It fails when there are sessions of another user.

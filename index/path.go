@@ -44,15 +44,41 @@ var haveOpenat2 = sync.OnceValue(func() bool {
 	return true
 })
 
-// openAsOwner opens the directory at an absolute path with the rights of the
-// thread, which are the mail owner's: whatever links he can follow lead to
-// nothing that he may not read. What is not there behind a link is an error,
-// as in openPath.
-func openAsOwner(path string) (int, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != unix.ENOENT {
-		return fd, err
+// openMaildir opens the directory at an absolute path, with flags of open(2). The
+// rights of a mail owner, which the thread has then, decide which symbolic links on
+// the way are followed, and whether they lead to anything. Otherwise those of root
+// and of the user that this process acts as are followed: a mail owner could lead
+// it to mail that only the process may read.
+//
+// Links of proc(5) that do not lead along a path are never followed. They lead
+// into what this process has open, such as another's Maildir, past all folders
+// that keep the owner away from it.
+func openMaildir(path string, asOwner bool, flags int) (fd int, err error) {
+	flags |= unix.O_DIRECTORY | unix.O_CLOEXEC
+	rule := followTrusted
+	how := &unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_NO_SYMLINKS}
+	if asOwner {
+		rule = followAll
+		how.Resolve = unix.RESOLVE_NO_MAGICLINKS
 	}
+	err = retry(func() (err error) {
+		err = unix.ELOOP
+		if haveOpenat2() {
+			fd, err = unix.Openat2(unix.AT_FDCWD, path, how)
+		}
+		if err == unix.ELOOP && asOwner && haveOpenat2() {
+			err = errLinks
+		} else if err == unix.ELOOP {
+			fd, err = walk(path, rule, flags)
+		}
+		return err
+	})
+	return fd, err
+}
+
+// dangling says whether there is a symbolic link on the way of a path where
+// nothing is. It is called with the rights of its owner.
+func dangling(path string) bool {
 	for i := range len(path) + 1 {
 		if i == 0 || i < len(path) && path[i] != '/' {
 			continue
@@ -62,31 +88,19 @@ func openAsOwner(path string) (int, error) {
 			break
 		}
 		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			return -1, errDangling
+			return true
 		}
 	}
-	return -1, unix.ENOENT
+	return false
 }
 
 // maxLinks bounds the symbolic links of a path, as the kernel's own limit does.
 const maxLinks = 40
 
-// openPath opens the directory at an absolute path. Of symbolic links on the way
-// it follows only those of root and of the user that this process acts as: a
-// mail owner could lead it to mail that only the process may read.
-func openPath(path string) (int, error) {
-	how := &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
-	fd, err := unix.Openat2(unix.AT_FDCWD, path, how)
-	if err == nil || err == unix.ENOENT || err == unix.ENOTDIR {
-		return fd, err
-	}
-	// There is a link; or the system call can't be had, as under systemd's
-	// RestrictSUIDSGID=; or it is a real error, which comes again.
-	return walk(path)
-}
-
-// walk is openPath, one component after the other.
-func walk(path string) (int, error) {
+// walk opens the directory at an absolute path, one component after the other. It
+// reads symbolic links instead of having the kernel follow them. rule says which
+// may be followed.
+func walk(path string, rule func(link int, st *unix.Stat_t) error, opened int) (int, error) {
 	const flags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	at, err := unix.Open("/", flags, 0)
 	if err != nil {
@@ -107,7 +121,7 @@ func walk(path string) (int, error) {
 			}
 			return -1, err
 		}
-		target, err := followable(next)
+		target, err := readLink(next, rule)
 		if err != nil || target != "" {
 			unix.Close(next)
 		}
@@ -120,7 +134,7 @@ func walk(path string) (int, error) {
 			continue
 		}
 		if links++; links > maxLinks {
-			return -1, unix.ELOOP
+			return -1, errLinks
 		}
 		rest = append(strings.Split(target, "/"), rest...)
 		if strings.HasPrefix(target, "/") {
@@ -132,7 +146,7 @@ func walk(path string) (int, error) {
 			at = root
 		}
 	}
-	return unix.Openat(at, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return unix.Openat(at, ".", opened, 0)
 }
 
 // ErrFile says that there is a file where a Maildir should be.
@@ -141,16 +155,18 @@ var ErrFile = errors.New("it is a file, perhaps an mbox, where a Maildir is need
 // errDangling says that a symbolic link leads nowhere.
 var errDangling = errors.New("the symbolic link leads nowhere; is a file system not mounted?")
 
-// followable gives the target of a symbolic link that may be followed; "" for
+// errLinks says that symbolic links are not followed.
+var errLinks = fmt.Errorf("%w, or one of them is of /proc, which is not followed", unix.ELOOP)
+
+// readLink gives the target of a symbolic link that may be followed; "" for
 // anything that is none.
-func followable(fd int) (target string, err error) {
+func readLink(fd int, rule func(link int, st *unix.Stat_t) error) (target string, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return "", err
 	}
-	if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return "", fmt.Errorf("a symbolic link of user id %d, which could lead to mail that is not that user's: "+
-			"only those of root and of user id %d are followed", st.Uid, os.Geteuid())
+	if err := rule(fd, &st); err != nil {
+		return "", err
 	}
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(fd, "", buf)
@@ -158,4 +174,25 @@ func followable(fd int) (target string, err error) {
 		err = fs.ErrInvalid
 	}
 	return string(buf[:max(n, 0)]), err
+}
+
+// followTrusted is the rule of a process that acts as itself.
+func followTrusted(_ int, st *unix.Stat_t) error {
+	if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("a symbolic link of user id %d, which could lead to mail that is not that user's: "+
+			"only those of root and of user id %d are followed", st.Uid, os.Geteuid())
+	}
+	return nil
+}
+
+// followAll is the rule of a mail owner, whom his own rights stop.
+func followAll(link int, _ *unix.Stat_t) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(link, &st); err != nil {
+		return err
+	}
+	if st.Type == unix.PROC_SUPER_MAGIC {
+		return errLinks
+	}
+	return nil
 }

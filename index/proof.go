@@ -1,7 +1,6 @@
 package index
 
 import (
-	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,21 +51,34 @@ func (p *proof) settled(now time.Time) bool {
 
 // proofAt takes the proof of the Maildir at a path, as it is now. It fails only
 // where the directories can't be looked at.
-func proofAt(dir string) (p proof, err error) {
+func proofAt(dir string, asOwner bool) (p proof, err error) {
+	at, err := openMaildir(dir, asOwner, unix.O_PATH)
+	if err == unix.ENOENT || err == unix.ENOTDIR || err == errDangling {
+		return p, nil
+	} else if err != nil {
+		return p, err
+	}
+	defer unix.Close(at)
 	var st unix.Stat_t
 	for i, name := range folderNames {
-		if err := statAt(unix.AT_FDCWD, dir+"/"+name, &st); err == nil {
+		if err := statAt(at, name, &st); err == nil {
 			p.dirs[i] = stampOf(&st)
-		} else if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
+		} else if err != unix.ENOENT {
 			return p, err
 		}
 	}
+	p.addLists(at)
+	return p, nil
+}
+
+// addLists adds the stamps of the lists in a Maildir's directory.
+func (p *proof) addLists(at int) {
+	var st unix.Stat_t
 	for i, format := range listFormats {
-		if err := statAt(unix.AT_FDCWD, dir+"/"+format.file, &st); err == nil {
+		if err := statAt(at, format.file, &st); err == nil {
 			p.lists[i] = stampOf(&st)
 		}
 	}
-	return p, nil
 }
 
 // proof takes the proof of opened directories.
@@ -81,11 +93,7 @@ func (d *dirs) proof() (p proof, err error) {
 		}
 		p.dirs[i] = stampOf(&st)
 	}
-	for i, format := range listFormats {
-		if err := statAt(int(d.root.Fd()), format.file, &st); err == nil {
-			p.lists[i] = stampOf(&st)
-		}
-	}
+	p.addLists(int(d.root.Fd()))
 	return p, nil
 }
 

@@ -178,7 +178,7 @@ func TestProperty(t *testing.T) {
 				if !slices.Equal(got, want) {
 					m := x.use(w.dir)
 					t.Logf("proven %v proof %+v watched %+v retry %v refs %d epoch %d/%d", m.proven, m.proof.dirs, m.watched, m.retry, m.refs, m.epoch, x.epoch.Load())
-					now, _ := proofAt(w.dir)
+					now, _ := proofAt(w.dir, false)
 					t.Logf("now %+v at %d", now.dirs, time.Now().UnixNano())
 					for _, l := range want {
 						if !slices.Contains(got, l) {

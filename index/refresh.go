@@ -80,7 +80,7 @@ type sight struct {
 
 func (s *sight) take() error {
 	m := s.m
-	p, err := proofAt(m.path)
+	p, err := m.x.proofAt(m.path)
 	if err == nil && m.proven && p == m.proof && len(m.retry) == 0 && m.quiet() && (s.user == "" || s.user == m.user) {
 		s.unchanged = true
 		return nil
@@ -93,7 +93,7 @@ func (s *sight) take() error {
 		return readError(m.path, err)
 	}
 	if s.sameDirs() {
-		_, s.still, s.watch = m.x.watchDirs(m.path)
+		_, s.still, s.watch = m.x.watchDirs(s.dirs)
 	}
 	return nil
 }
@@ -174,7 +174,7 @@ func (m *mailbox) watchAnew(d *dirs) (proof, error) {
 	var watching bool
 	var werr error
 	err := m.as(func() (err error) {
-		watching, _, werr = m.x.watchDirs(m.path)
+		watching, _, werr = m.x.watchDirs(d)
 		if p, err = d.proof(); err != nil {
 			err = readError(m.path, err)
 		}

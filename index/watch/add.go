@@ -18,43 +18,51 @@ var ErrNested = errors.New("a directory and one directly in it cannot both be wa
 // finds it at rest, or its owner is playing tricks.
 var errReplaced = errors.New("the directory was replaced meanwhile")
 
-// Add watches dir, an absolute path without needless elements. If it is watched
-// already, and still the same directory, that costs one system call. Otherwise,
+// Add watches dir, an absolute path without needless elements, which is the
+// directory that the caller has opened as fd: which links may lead there is for
+// him to decide. If it is watched already, that costs one system call. Otherwise,
 // and once after each overflow, fresh is true: whatever happened in dir before Add
-// returned may not have been told. After an error dir is not watched. Calls of Add and Remove for the same
-// dir are for the caller to order; any order leaves the Watcher sound.
+// returned may not have been told. After an error dir is not watched. Calls of Add
+// and Remove for the same dir are for the caller to order; any order leaves the
+// Watcher sound.
 //
 // The last element of dir must be a directory, not a symbolic link to one.
-// Links before it are followed. inotify takes paths only, so dir is looked at
-// before and after: an owner who swaps it to and fro in just that moment could
-// still have a watch put on another directory that the caller's thread may read.
-// It brings him nothing but events of names that he does not have. If he swaps in
-// a file system that does not answer, all other calls wait with this one.
+// inotify takes paths only, so Add looks before and after whether dir leads to
+// what fd is. An owner who swaps it to and fro in just these moments could still
+// have a watch put on another directory that the caller's thread may read. It
+// brings him nothing but events of names that he does not have. If he swaps in a
+// file system that does not answer, all other calls wait with this one.
 //
 // The error wraps [ErrLimit], [ErrNoNotification], [ErrNested] or that of the
 // system call.
-func (w *Watcher) Add(dir string) (fresh bool, err error) {
+func (w *Watcher) Add(dir string, fd int) (fresh bool, err error) {
 	if err := checkPath(dir); err != nil {
 		return false, err
 	}
-	if id, err := lookAt(dir); err == nil && w.has(dir, id) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		if refused := checkFileSystem(fd); refused != nil {
+			err = refused // FUSE lets only its own user look
+		}
+		return false, fmt.Errorf("watch %q: %w", dir, err)
+	}
+	id := identityOf(&st)
+	if w.has(dir, id) {
 		return false, nil
 	}
-	if err := w.renew(dir); err != nil {
-		id, _ := lookAt(dir)
+	if err := w.renew(dir, fd, id); err != nil {
 		w.removeUnless(dir, id) // it may be another goroutine's by now
 		return false, fmt.Errorf("watch %q: %w", dir, err)
 	}
 	return true, nil
 }
 
-// renew ends the watch of dir, if there is one, and begins another.
-func (w *Watcher) renew(dir string) error {
-	id, release, err := pin(dir)
-	if err != nil {
+// renew ends the watch of dir, if there is one, and begins another. fd keeps the
+// number of the directory from being given to another one.
+func (w *Watcher) renew(dir string, fd int, id identity) error {
+	if err := checkFileSystem(fd); err != nil {
 		return err
 	}
-	defer release()
 	if w.removeUnless(dir, id) {
 		return nil
 	}
@@ -172,14 +180,18 @@ func (w *Watcher) attach(dir string, id identity) error {
 	// that ends it.
 	first := w.table.insert(dir, id)
 	w.mu.Unlock()
+	if err := leadsTo(dir, id); err != nil {
+		return err
+	}
 	if first {
 		if err := w.start(dir); err != nil {
 			return err
 		}
 	}
-	if now, err := lookAt(dir); err != nil {
+	if err := leadsTo(dir, id); err != nil {
 		return err
-	} else if now != id || !w.has(dir, id) {
+	}
+	if !w.has(dir, id) {
 		return errReplaced
 	}
 	return nil
@@ -199,33 +211,19 @@ func checkPath(dir string) error {
 	return nil
 }
 
-// lookAt says which directory is at dir now.
-func lookAt(dir string) (identity, error) {
+// leadsTo fails unless the directory with that identity is at dir now.
+func leadsTo(dir string, id identity) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil {
-		return identity{}, err
+		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return identity{}, unix.ENOTDIR
+		return unix.ENOTDIR
 	}
-	return identity{st.Ino, uint32(st.Dev)}, nil
+	if identityOf(&st) != id {
+		return errReplaced
+	}
+	return nil
 }
 
-// pin says which directory is at dir and keeps its number from being given to
-// another one until release is called. It refuses file systems that do not tell
-// all changes.
-func pin(dir string) (id identity, release func(), err error) {
-	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return identity{}, nil, err
-	}
-	var st unix.Stat_t
-	if err = checkFileSystem(fd); err == nil {
-		err = unix.Fstat(fd, &st)
-	}
-	if err != nil {
-		unix.Close(fd)
-		return identity{}, nil, err
-	}
-	return identity{st.Ino, uint32(st.Dev)}, func() { unix.Close(fd) }, nil
-}
+func identityOf(st *unix.Stat_t) identity { return identity{st.Ino, uint32(st.Dev)} }

@@ -67,7 +67,7 @@ func BenchmarkAddSame(b *testing.B) {
 	add(b, w, dir)
 	b.ReportAllocs()
 	for b.Loop() {
-		if fresh, err := w.Add(dir); fresh || err != nil {
+		if fresh, err := addPath(w, dir); fresh || err != nil {
 			b.Fatal(fresh, err)
 		}
 	}

@@ -21,17 +21,17 @@ func TestConcurrentAdd(t *testing.T) {
 		wg.Go(func() {
 			for range rand.IntN(2000) {
 			}
-			w.Add(dir)
+			addPath(w, dir)
 		})
 		for range rand.IntN(2000) {
 		}
-		if _, err := w.Add(dir); err != nil {
+		if _, err := addPath(w, dir); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Duration(rand.IntN(30)) * time.Microsecond)
 		touch(t, filepath.Join(dir, "x"))
 		wg.Wait()
-		fresh, err := w.Add(dir)
+		fresh, err := addPath(w, dir)
 		if err != nil {
 			t.Fatal(err)
 		}

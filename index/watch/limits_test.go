@@ -35,7 +35,7 @@ func setLimit(t *testing.T, name string, value int) (restore func()) {
 func TestWatchLimit(t *testing.T) {
 	w, dir := newWatcher(t, new(recorder)), t.TempDir()
 	restore := setLimit(t, "max_user_watches", 1)
-	_, err := w.Add(dir)
+	_, err := addPath(w, dir)
 	if !errors.Is(err, ErrLimit) || !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("error %v", err)
 	}
@@ -51,7 +51,7 @@ func TestWatchLimit(t *testing.T) {
 		t.Errorf("New: error %v", err)
 	}
 	restore()
-	if fresh, err := w.Add(dir); !fresh || err != nil {
+	if fresh, err := addPath(w, dir); !fresh || err != nil {
 		t.Errorf("%v, error %v", fresh, err)
 	}
 }
@@ -107,7 +107,7 @@ func TestOverflow(t *testing.T) {
 		dir   string
 		fresh bool
 	}{{alias, true}, {dir, true}, {dir, false}, {alias, false}} {
-		if fresh, err := w.Add(tt.dir); fresh != tt.fresh || err != nil {
+		if fresh, err := addPath(w, tt.dir); fresh != tt.fresh || err != nil {
 			t.Errorf("add %s: fresh %v, error %v", tt.dir, fresh, err)
 		}
 	}
@@ -137,7 +137,7 @@ func TestNoNotification(t *testing.T) {
 		}
 	}()
 	w := newWatcher(t, new(recorder))
-	if _, err := w.Add(dir); !errors.Is(err, ErrNoNotification) || !strings.HasSuffix(err.Error(), ": FUSE") {
+	if _, err := addPath(w, dir); !errors.Is(err, ErrNoNotification) || !strings.HasSuffix(err.Error(), ": FUSE") {
 		t.Errorf("error %v", err)
 	}
 }

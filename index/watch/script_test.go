@@ -165,7 +165,7 @@ func (s *script) nothingLeft() {
 
 func (s *script) add(dir, want string) {
 	s.Helper()
-	fresh, err := s.w.Add(s.path(dir))
+	fresh, err := addPath(s.w, s.path(dir))
 	got := map[bool]string{true: "fresh", false: "same"}[fresh]
 	if err != nil {
 		got = err.Error()

@@ -43,9 +43,21 @@ func touch(t testing.TB, path ...string) {
 	}
 }
 
+// addPath has whatever directory dir leads to watched as dir, as a caller does that
+// follows all links.
+func addPath(w *Watcher, dir string) (fresh bool, err error) {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		w.Remove(dir)
+		return false, err
+	}
+	defer unix.Close(fd)
+	return w.Add(dir, fd)
+}
+
 func add(t testing.TB, w *Watcher, dir string) {
 	t.Helper()
-	if _, err := w.Add(dir); err != nil {
+	if _, err := addPath(w, dir); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -161,7 +173,7 @@ func TestSettle(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if fresh, err := w.Add(dir); !fresh || err != nil {
+		if fresh, err := addPath(w, dir); !fresh || err != nil {
 			t.Errorf("%v, error %v", fresh, err)
 		}
 	}()
@@ -306,10 +318,10 @@ func TestClose(t *testing.T) {
 	if err := w.Sync(t.Context()); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("Sync: error %v", err)
 	}
-	if _, err := w.Add(t.TempDir()); !errors.Is(err, fs.ErrClosed) {
+	if _, err := addPath(w, t.TempDir()); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("Add: error %v", err)
 	}
-	if _, err := w.Add(dir); !errors.Is(err, fs.ErrClosed) {
+	if _, err := addPath(w, dir); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("Add again: error %v", err)
 	}
 	w.Remove(dir)
@@ -333,12 +345,12 @@ func TestAddPath(t *testing.T) {
 	w := newWatcher(t, new(recorder))
 	dir := t.TempDir()
 	for _, path := range []string{"", ".", "x", dir + "/", dir + "/.", "//" + dir, dir + "/../x", dir + "\x00"} {
-		if _, err := w.Add(path); err == nil || !strings.Contains(err.Error(), "absolute path") {
+		if _, err := w.Add(path, unix.AT_FDCWD); err == nil || !strings.Contains(err.Error(), "absolute path") {
 			t.Errorf("%q: error %v", path, err)
 		}
 	}
 	for _, path := range []string{w.cookies.dir, filepath.Dir(w.cookies.dir), filepath.Join(mkdir(t, w.cookies.dir, "x"))} {
-		if _, err := w.Add(path); !errors.Is(err, ErrNested) {
+		if _, err := addPath(w, path); !errors.Is(err, ErrNested) {
 			t.Errorf("%q: error %v", path, err)
 		}
 	}
@@ -378,10 +390,10 @@ func TestAddIdentity(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		if fresh, err := w.Add(own); !fresh || err != nil {
+		if fresh, err := addPath(w, own); !fresh || err != nil {
 			t.Errorf("own: %v, %v", fresh, err)
 		}
-		if _, err := w.Add(foreign); !errors.Is(err, fs.ErrPermission) {
+		if _, err := addPath(w, foreign); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("foreign: %v", err)
 		}
 		if err := w.Sync(t.Context()); err != nil {
@@ -416,7 +428,7 @@ func TestConcurrent(t *testing.T) {
 				case 0:
 					_ = os.Mkdir(dir, 0o700)
 				case 1, 3:
-					_, _ = w.Add(dir) // it may be gone
+					_, _ = addPath(w, dir) // it may be gone
 				case 2:
 					_ = os.Rename(dir, filepath.Join(root, fmt.Sprint(i, "-", n)))
 				case 4:
