@@ -2,7 +2,6 @@ package index
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -15,9 +14,10 @@ import (
 const quotaFile = "maildirsize"
 
 // Commit removes messages for good, wherever other programs have moved them, and
-// marks others as seen. Messages that are gone already count as removed. It goes
-// on after a failure: failed is how many of those to be removed remain, and err
-// the first reason. When ctx ends, the messages not reached remain.
+// marks others as seen. Messages that are gone already count as removed, unless the
+// Maildir or their folder is missing: they may be back with it. It goes on after a
+// failure: failed is how many of those to be removed remain, and err the first
+// reason. When ctx ends, the messages not reached remain.
 //
 // What is to be removed is in the store's journal before the first message is,
 // so that a crash leaves all of them or none, once [New] has finished the work.
@@ -39,10 +39,8 @@ func (s *Mailbox) Commit(ctx context.Context, remove, seen []int) (failed int, e
 			}
 			return nil
 		})
-		if errors.Is(err, ErrGone) {
-			return 0, nil
-		} else if err != nil {
-			return len(remove), fmt.Errorf("remove messages: %w", err)
+		if err != nil && len(remove) > 0 {
+			return len(remove), fmt.Errorf("remove messages of %s: %w", s.m.path, err)
 		}
 	}
 	if len(remove) == 0 {

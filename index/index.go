@@ -237,10 +237,10 @@ func (x *Index) Close() error {
 
 // Open gives a session the messages of the Maildir at path as they are now:
 // whatever was delivered before the call is among them. The user is noted for
-// people who look at the index; owner is whose the files are. With nothing changed it costs the same however
-// many messages there are; otherwise it costs as much as has changed. A Maildir
-// that is opened for the first time is counted, which ends when ctx does; what
-// has been counted by then is kept.
+// people who look at the index; owner is whose the files are. With nothing changed
+// it costs the same however many messages there are; otherwise it costs as much as
+// has changed. A Maildir that is opened for the first time is counted, which ends
+// when ctx does; what has been counted by then is kept.
 //
 // A Maildir that does not exist is an empty mailbox, as before the first
 // delivery; so is a missing new or cur. Everything else that keeps the Maildir

@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"errors"
+	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -130,6 +131,9 @@ func (x *Index) removeRest(path string, unique map[string]bool, whole []place) (
 		return 0, err
 	}
 	defer d.close()
+	if d.folders == [folders]*os.File{} { // as in a mount point
+		return 0, errAway
+	}
 	var failed error
 	unlink := func(p place) {
 		switch err := d.unlink(p); {

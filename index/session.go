@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -74,21 +75,25 @@ func (s *Mailbox) Close() error {
 // as runs f in a section.
 func (s *Mailbox) as(f func() error) error { return s.m.x.as(s.owner, f) }
 
-// open opens the directories, in a section. A Maildir that is gone has no messages.
+// errMissing says that a Maildir, or a folder of it, is not there: whether its
+// messages are, nobody knows.
+var errMissing = errors.New("the Maildir is not there any more, or a folder of it; is a file system not mounted?")
+
+// open opens the directories, in a section.
 func (s *Mailbox) open() error {
 	if s.dirs != nil {
 		return nil
 	}
 	d, err := s.m.x.openDirs(s.m.path)
 	if err == nil && d == nil {
-		err = ErrGone
+		err = errMissing
 	}
 	s.dirs = d
 	return err
 }
 
 // OpenMessage opens message i, wherever other programs have moved it. The error
-// wraps [ErrGone] when they have removed it.
+// wraps [ErrGone] when they have removed it, but not when the Maildir is missing.
 func (s *Mailbox) OpenMessage(i int) (*File, error) {
 	var one [1]*File
 	_, err := s.OpenMessages(i, one[:])
@@ -156,17 +161,30 @@ func (s *Mailbox) path(e *entry) string { return s.dirs.path(s.m.place(e)) }
 // follow calls op with the place of e and, as long as there is nothing, with
 // the places where e may be instead. It fails with [ErrGone] when e is nowhere. A
 // message that shares its unique name with another one is not searched for: it
-// could be taken for the other.
+// could be taken for the other. It fails otherwise when e is nowhere and the folder
+// is missing where it was.
 //
 // The names read for a search are kept and asked first the next time. A message
 // that they do not have is gone for good, since unique names do not come back;
 // only one that has moved again since makes it read them again. So the number
 // of searches follows the renames of others, not the number of messages missed.
 func (s *Mailbox) follow(ctx context.Context, e *entry, op func(place) error) error {
-	err := op(s.m.place(e))
-	if !isGone(err) {
+	p := s.m.place(e)
+	if s.dirs.folders[p.folder] == nil {
+		err := s.followElsewhere(ctx, e, op)
+		if err == ErrGone {
+			err = errMissing
+		}
 		return err
 	}
+	if err := op(p); !isGone(err) {
+		return err
+	}
+	return s.followElsewhere(ctx, e, op)
+}
+
+// followElsewhere is follow for a message that is not at its place.
+func (s *Mailbox) followElsewhere(ctx context.Context, e *entry, op func(place) error) error {
 	if e.odd() {
 		return ErrGone
 	}
