@@ -145,17 +145,51 @@ func (x *Index) notWatched(path string, err error) {
 
 // Know takes up the mailbox of an account before its first login, if there is a
 // Maildir: it is watched from then on, and counted by the workers one after the
-// other. Without a watch of all mailboxes it does nothing.
+// other. It returns at once; the work ends with the index. Without a watch of all
+// mailboxes, and after Close, it does nothing.
 func (x *Index) Know(path string, owner Owner) {
 	if x.watch == nil || x.o.Watch != WatchAll {
 		return
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ctx.Err() != nil {
+		return // Close may have ceased to wait for tasks
+	}
+	if x.known == nil {
+		x.known = make(map[string]*Owner)
+		x.tasks.Go(x.takeUpAll)
+	}
+	x.known[path] = owner.ordered()
+}
+
+// takeUpAll deals with what Know was told, until there is nothing left.
+func (x *Index) takeUpAll() {
+	for {
+		x.mu.Lock()
+		known := x.known
+		if len(known) == 0 || x.ctx.Err() != nil {
+			x.known = nil
+			x.mu.Unlock()
+			return
+		}
+		x.known = make(map[string]*Owner)
+		x.mu.Unlock()
+		for path, owner := range known {
+			if x.ctx.Err() != nil {
+				break
+			}
+			x.takeUp(path, owner)
+		}
+	}
+}
+
+func (x *Index) takeUp(path string, owner *Owner) {
 	if b, err := x.store.Header(path); err != nil || b != nil {
 		return // watchAll has it
 	}
-	o := owner.ordered()
 	var p proof
-	err := x.as(o, func() (err error) {
+	err := x.as(owner, func() (err error) {
 		p, err = x.proofAt(path)
 		return err
 	})
@@ -165,7 +199,7 @@ func (x *Index) Know(path string, owner Owner) {
 	m := x.use(path)
 	if m.tryLock() { // else there is a login, which tells
 		if m.ready(); m.owner == nil {
-			m.owner = o
+			m.owner = owner
 		}
 		m.unlock()
 	}

@@ -153,6 +153,7 @@ type Index struct {
 
 	mu        sync.Mutex
 	mailboxes map[string]*mailbox // those in use
+	known     map[string]*Owner   // told by Know, by path; nil: no task deals with it
 
 	unfinished map[string][]halfDone // by Maildir
 
@@ -223,7 +224,9 @@ func (x *Index) startWatch() error {
 
 // Close ends the index. Sessions should have ended.
 func (x *Index) Close() error {
+	x.mu.Lock() // no Know begins a task any more
 	x.stop()
+	x.mu.Unlock()
 	var err error
 	if x.watch != nil {
 		err = x.watch.Close()
