@@ -134,7 +134,7 @@ func (x *attacked) misdeeds(theirs string, pipe []int) []misdeed {
 		{"commit twice", true, [][]byte{frame(wireNumbers, 0, 1), frame(wireCommit, 1, 0), frame(wireCommit, 1, 0)}, nil, false},
 		{"listing of something else", true, [][]byte{frame(wireListing, 2)}, nil, false},
 		{"request with descriptors", true, [][]byte{frame(wireOpen, 0, 1)}, pipe, false},
-		{"everything that is allowed", true, [][]byte{frame(wireOctets, 0, 19), frame(wireUIDLs, 0, 19), frame(wireOpen, 3, 16)}, nil, true},
+		{"everything that is allowed", true, [][]byte{frame(wireOctets, 0, 19), frame(wireUIDLs, 0, 19)}, nil, true},
 
 		{"control, and a login", false, [][]byte{frame(wireControl), wireLogin(x.own, "s")}, nil, false},
 		{"control, and unknown certificate", false, [][]byte{frame(wireControl), frame(wireSign, 1, long[:32], 1, string(long[:32]))}, nil, true},

@@ -16,7 +16,8 @@
 //     when it is not its verb's turn ends the connection that it came on.
 //   - One request is under way on a session's connection, and its answer is one
 //     packet. Nothing is read ahead, and whoever stops early leaves nothing
-//     behind.
+//     behind. A front that asks for descriptors with an answer untaken loses the
+//     connection, so that a session has no more than [MaxOpen] under way.
 //   - The messages themselves don't cross: the front gets descriptors, which the
 //     keeper has made sure are regular files open for reading only. Where a
 //     descriptor is not expected the kernel closes it, and the connection ends.

@@ -6,8 +6,6 @@ import (
 	"io"
 	"iter"
 
-	"golang.org/x/sys/unix"
-
 	"sidepop/pop3"
 )
 
@@ -15,6 +13,9 @@ import (
 func (x *session) listing(d *decoder) error {
 	what := pop3.Listing(d.int(int(pop3.ListUIDLs)))
 	if err := x.taken(d); err != nil {
+		return err
+	}
+	if err := x.answersTaken(); err != nil {
 		return err
 	}
 	if err := x.holdListing(what); err != nil {
@@ -26,7 +27,7 @@ func (x *session) listing(d *decoder) error {
 		return x.reply(b, appendUint(b.begin(verbListingIs), 0))
 	}
 	defer b.free()
-	return x.send(appendUint(b.begin(verbListingIs), held.size), unix.UnixRights(held.fd))
+	return x.handOver("listing", appendUint(b.begin(verbListingIs), held.size), held.fd)
 }
 
 // holdListing makes sure that the session holds a listing, if there is room.

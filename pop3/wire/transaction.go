@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 
 	"golang.org/x/sys/unix"
@@ -145,6 +146,9 @@ func overlap(a, b []int) bool {
 // open answers with descriptors of messages.
 func (x *session) open(d *decoder) error {
 	first, n, err := x.span(d, MaxOpen)
+	if err == nil {
+		err = x.answersTaken()
+	}
 	if err != nil {
 		return err
 	}
@@ -163,5 +167,36 @@ func (x *session) open(d *decoder) error {
 		descriptors = append(descriptors, f.FD)
 	}
 	defer closeAll(descriptors)
-	return x.send(p, unix.UnixRights(descriptors...))
+	return x.handOver("open", p, descriptors...)
+}
+
+// answersTaken makes sure, before descriptors are put on their way, that none
+// are: an honest front has taken every answer before it asks again. The kernel
+// counts those under way against the user of the keeper, in all, and a front
+// that let them lie would take from all sessions what one may have.
+func (x *session) answersTaken() error {
+	var waiting int
+	var err error
+	if controlErr := x.raw.Control(func(fd uintptr) {
+		waiting, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+	}); controlErr != nil {
+		err = controlErr
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("what the front has not taken yet: %w", err)
+	case waiting > 0:
+		return errUntaken
+	}
+	return nil
+}
+
+// handOver sends the packet p with descriptors. If the keeper has too many open,
+// or under way, that request fails, which is not the front's fault.
+func (x *session) handOver(what string, p []byte, descriptors ...int) error {
+	err := x.send(p, unix.UnixRights(descriptors...))
+	if errors.Is(err, unix.ETOOMANYREFS) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		return x.failed(what, fmt.Errorf("%d descriptors can't be handed over: %w", len(descriptors), err))
+	}
+	return err
 }
