@@ -42,10 +42,23 @@ func (m *maildrop) Open(ctx context.Context, i int) (io.ReadCloser, int64, error
 	return &message{fd: f.FD, size: f.Bytes}, f.Octets, nil
 }
 
-// fetch gets descriptors of the next messages.
+// fetch gets descriptors of the next messages, or of the next one alone where
+// there is no room for more.
 func (m *maildrop) fetch(ctx context.Context) error {
 	a := &m.ahead
 	want := max(1, min(a.ask, m.messages-a.next))
+	err := m.fetchSome(ctx, want)
+	if want > 1 && errors.Is(err, errNoRoom) {
+		if err = m.fetchSome(ctx, 1); err == nil {
+			a.ask = 1
+		}
+	}
+	return err
+}
+
+// fetchSome gets want descriptors, or fewer.
+func (m *maildrop) fetchSome(ctx context.Context, want int) error {
+	a := &m.ahead
 	granted := m.client.reserve(want - 1)
 	b := newBuffer()
 	q := appendUint(appendUint(b.begin(verbOpen), a.next), 1+granted)

@@ -34,6 +34,7 @@ type received struct {
 	*buffer
 	packet      []byte
 	descriptors []int
+	noRoom      bool // descriptors came, but this process may not have so many
 }
 
 func newConn(u *net.UnixConn) (*conn, error) {
@@ -47,8 +48,8 @@ func newConn(u *net.UnixConn) (*conn, error) {
 }
 
 // receive waits for a packet. Its buffer becomes the caller's to free, and its
-// descriptors, which come only where rights says so, to close. [io.EOF]: the
-// other side has closed the connection.
+// descriptors, which come only where rights says so, to close: all that were
+// sent, or none with noRoom. [io.EOF]: the other side has closed the connection.
 func (c *conn) receive(rights bool) (received, error) {
 	c.rights = rights
 	err := c.raw.Read(c.tryReceive)
@@ -76,10 +77,14 @@ func (c *conn) receiveNow(fd uintptr) bool {
 	if err == nil && controls > 0 {
 		descriptors, err = parseRights(control[:controls])
 	}
+	noRoom := false
 	switch {
 	case err != nil:
 	case flags&unix.MSG_TRUNC != 0:
 		err = errTruncated
+	case flags&unix.MSG_CTRUNC != 0 && c.rights && len(descriptors) < MaxOpen: // there was space for more
+		closeAll(descriptors)
+		descriptors, noRoom = nil, true
 	case flags&unix.MSG_CTRUNC != 0:
 		err = errRights
 	case n == 0:
@@ -91,7 +96,7 @@ func (c *conn) receiveNow(fd uintptr) bool {
 		c.inErr = err
 		return true
 	}
-	c.in = received{b, b.packet[:n], descriptors}
+	c.in = received{b, b.packet[:n], descriptors, noRoom}
 	return true
 }
 

@@ -62,6 +62,10 @@ func printable(s string) bool {
 	return true
 }
 
+// errNoRoom: the front may not have the descriptors that came. The packet was
+// taken, so that the session can go on.
+var errNoRoom = fmt.Errorf("%w: too many open files: more than RLIMIT_NOFILE allows", pop3.ErrTemporary)
+
 // unreachable is an error of the connection to the keeper as the front's server
 // takes it.
 func unreachable(what string, err error) error {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -101,6 +102,9 @@ func (m *maildrop) Listing(ctx context.Context, what pop3.Listing) (io.ReadClose
 	}
 	b := newBuffer()
 	in, d, err := m.call(ctx, answerWait, verbListingIs, b, appendUint(b.begin(verbListing), uint64(what)), true)
+	if errors.Is(err, errNoRoom) {
+		return nil, nil // values need none
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -93,13 +93,17 @@ func list[T any](ctx context.Context, m *maildrop, ask, answer verb, first, n in
 }
 
 // call is one request, which is q in b, and its answer: what that has to be, or
-// a failure. The packet and its descriptors become the caller's.
+// a failure, or [errNoRoom]. The packet and its descriptors become the caller's.
 func (m *maildrop) call(ctx context.Context, wait time.Duration, answer verb, b *buffer, q []byte, rights bool) (received, *decoder, error) {
 	in, err := m.ask(ctx, wait, b, q, rights)
 	if err != nil {
 		return received{}, nil, m.broke("session", err)
 	}
 	v, d, err := decode(in.packet)
+	if err == nil && v == answer && in.noRoom {
+		in.free()
+		return received{}, nil, errNoRoom
+	}
 	if err == nil && v == answer {
 		return in, d, nil
 	}

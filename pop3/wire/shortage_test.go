@@ -16,26 +16,20 @@ import (
 	"sidepop/pop3"
 )
 
-// inChild runs the test that calls it once more, in a process of its own without
-// capabilities, in which what is true of the whole process can be changed. It
-// says whether this is that process.
-func inChild(t *testing.T) bool {
+// childVariable says to a test that it runs in a process of its own, in which what
+// holds for the whole process can be changed.
+const childVariable = "WIRE_TEST_CHILD"
+
+// runChild runs the test that calls it once more, in such a process.
+func runChild(t *testing.T, value string, attributes *syscall.SysProcAttr) {
 	t.Helper()
-	const variable = "WIRE_TEST_CHILD"
-	if os.Getenv(variable) != "" {
-		return true
-	}
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), variable+"=1")
-	if os.Geteuid() == 0 { // a user that has nothing under way
-		const nobodyElse = 61944
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodyElse, Gid: nobodyElse}}
-	}
+	cmd.Env = append(os.Environ(), childVariable+"="+value)
+	cmd.SysProcAttr = attributes
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Errorf("%v: %s", err, out)
 	}
-	return false
 }
 
 // allowFiles sets how many descriptors this process may have.
@@ -53,7 +47,13 @@ func allowFiles(t *testing.T, n uint64) {
 // keeper, that request fails, is told as the keeper's own fault, and the session
 // goes on.
 func TestTooManyUnderWay(t *testing.T) {
-	if !inChild(t) {
+	if os.Getenv(childVariable) == "" {
+		var attributes *syscall.SysProcAttr
+		if os.Geteuid() == 0 { // without capabilities, and a user that has nothing under way
+			const nobodyElse = 61944
+			attributes = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodyElse, Gid: nobodyElse}}
+		}
+		runChild(t, "keeper", attributes)
 		return
 	}
 	const allowed, packets, each = 200, 3, 100
@@ -153,4 +153,96 @@ func TestTakenAnswers(t *testing.T) {
 	if told := k.events.String(); told != "" {
 		t.Error(told)
 	}
+}
+
+// allowMore lets this process open n descriptors more than it has open.
+func allowMore(t *testing.T, n int) {
+	t.Helper()
+	fd := 0
+	for free := 0; ; fd++ {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			if free == n {
+				break
+			}
+			free++
+		}
+	}
+	allowFiles(t, uint64(fd))
+}
+
+// TestFrontWithoutRoom: a front that may have few more descriptors gets messages
+// one at a time, and listings as values. If there is no room for one, that
+// request fails, and says why. The session goes on.
+func TestFrontWithoutRoom(t *testing.T) {
+	if path := os.Getenv(childVariable); path != "" {
+		frontWithoutRoom(t, path)
+		return
+	}
+	f := &files{fileDrop: &fileDrop{newFileBackend(t, minListing)}}
+	f.b.version.Store(1)
+	k := newKeeper(t, alice())
+	k.SetBackend(dropFor(f))
+	runChild(t, k.path, nil)
+	if got, want := f.asked.get(), "0+1 1+4 1+1 2+1 3+4 3+1 4+1 4+1 4+1 5+4"; got != want {
+		t.Errorf("asked for %s, not %s", got, want)
+	}
+	if told := k.events.String(); told != "" {
+		t.Error(told)
+	}
+}
+
+func frontWithoutRoom(t *testing.T, path string) {
+	const plenty = 100
+	c := &Client{Path: path}
+	m := logIn(t, c).(*maildrop)
+	open := func(first, last int) (err error) {
+		for i := first; i <= last && err == nil; i++ {
+			var r io.ReadCloser
+			if r, _, err = m.Open(background, i); err == nil {
+				_ = r.Close()
+			}
+		}
+		return err
+	}
+	listing := func() (whole bool) {
+		r, err := m.Listing(background, pop3.ListUIDLs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r != nil {
+			_ = r.Close()
+		}
+		return r != nil
+	}
+	before := openFiles()
+	if err := open(0, 0); err != nil {
+		t.Error(err)
+	}
+	allowMore(t, 3)
+	if err := open(1, 3); err != nil {
+		t.Errorf("with room for three: %v", err)
+	}
+	allowMore(t, 0)
+	for range 2 {
+		if err := open(4, 4); !errors.Is(err, pop3.ErrTemporary) || Told(err) || !strings.Contains(err.Error(), "RLIMIT_NOFILE") {
+			t.Errorf("without room: %v", err)
+		}
+	}
+	if listing() {
+		t.Error("a whole listing without room")
+	}
+	allowMore(t, plenty)
+	if after := openFiles(); after != before {
+		t.Errorf("open before:\n%s\nand after:\n%s", before, after)
+	}
+	if err := open(4, 5); err != nil || !listing() {
+		t.Errorf("with room again: %v", err)
+	}
+	if failed, err := m.Commit(background, []int{0}, nil); failed != 0 || err != nil {
+		t.Errorf("%d failed, %v", failed, err)
+	}
+	if n := c.ahead.Load(); n != 0 {
+		t.Errorf("%d are said to wait", n)
+	}
+	_ = m.Close()
 }
