@@ -24,6 +24,7 @@ const (
 	errNumber    violation = "number not in its shortest form"
 	errRange     violation = "number out of range"
 	errLength    violation = "length out of range"
+	errOctets    violation = "octets that are not allowed in an identifier or a name"
 	errTruncated violation = "packet too long"
 	errRights    violation = "descriptors where none are expected"
 	errTurn      violation = "verb out of turn"

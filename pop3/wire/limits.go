@@ -28,7 +28,7 @@ const (
 	// asks for: more than any sensible pop3.Limits.Login.
 	MaxLogin = 10 * time.Minute
 
-	maxSession   = 64       // octets of pop3.Peer.Session
+	maxSession   = 64       // octets of pop3.Peer.Session, letters and digits
 	maxZone      = 64       // octets of an IPv6 zone: an interface's name
 	maxHost      = 255      // octets of a TLS server name (RFC 1035, section 2.3.4)
 	maxName      = 8 << 10  // octets of a user name: more than a line of POP3 holds

@@ -50,7 +50,7 @@ func (x *session) apop(d *decoder) error {
 
 // sasl begins an exchange and takes its first step.
 func (x *session) sasl(d *decoder) error {
-	x.mechanism = d.string(maxMechanism)
+	x.mechanism = d.plain(maxMechanism, isMechanism)
 	var response []byte
 	if d.bool() {
 		response = append([]byte{}, d.bytes(maxResponse)...)

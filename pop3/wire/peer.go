@@ -9,10 +9,11 @@ import (
 	"sidepop/pop3"
 )
 
-// appendLogin adds what every login begins with. Strings that a client chose
-// and that nobody needs in full are cut.
+// appendLogin adds what every login begins with. Of strings that nobody needs in
+// full, what the keeper does not take stays behind: a client can send a server
+// name that is none.
 func appendLogin(p []byte, ctx context.Context, peer pop3.Peer) []byte {
-	p = appendBytes(p, cut(peer.Session, maxSession))
+	p = appendBytes(p, plain(peer.Session, maxSession, isAlphanumeric))
 	p = appendAddress(p, peer.Remote)
 	p = appendAddress(p, peer.Local)
 	p = appendBool(p, peer.Secure)
@@ -20,7 +21,7 @@ func appendLogin(p []byte, ctx context.Context, peer pop3.Peer) []byte {
 	if t := peer.TLS; t != nil {
 		p = appendUint(p, t.Version)
 		p = appendUint(p, t.CipherSuite)
-		p = appendBytes(p, cut(t.ServerName, maxHost))
+		p = appendBytes(p, plain(t.ServerName, maxHost, isVisible))
 	}
 	left := MaxLogin
 	if deadline, ok := ctx.Deadline(); ok {
@@ -31,9 +32,49 @@ func appendLogin(p []byte, ctx context.Context, peer pop3.Peer) []byte {
 
 func cut(s string, limit int) string { return s[:min(len(s), limit)] }
 
+// plain is s cut, or nothing if s has an octet that is not allowed.
+func plain(s string, limit int, allowed func(byte) bool) string {
+	if s = cut(s, limit); !consistsOf(s, allowed) {
+		return ""
+	}
+	return s
+}
+
+// plain is a string of at most limit octets, all of them allowed. The keeper
+// writes such strings to its log.
+func (d *decoder) plain(limit int, allowed func(byte) bool) string {
+	s := d.string(limit)
+	if !consistsOf(s, allowed) {
+		d.fail(errOctets)
+		return ""
+	}
+	return s
+}
+
+func consistsOf(s string, allowed func(byte) bool) bool {
+	for i := range len(s) {
+		if !allowed(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isAlphanumeric: the identifier of a session has only such octets.
+func isAlphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+}
+
+// isMechanism: RFC 4422, section 3.1.
+func isMechanism(c byte) bool { return isAlphanumeric(c) || c == '-' || c == '_' }
+
+// isVisible: the names of interfaces and of servers, whose letters are ASCII in
+// TLS (RFC 6066, section 3), have only such octets.
+func isVisible(c byte) bool { return ' ' < c && c < 0x7F }
+
 // login is what appendLogin added.
 func (d *decoder) login() (peer pop3.Peer, left time.Duration) {
-	peer.Session = d.string(maxSession)
+	peer.Session = d.plain(maxSession, isAlphanumeric)
 	peer.Remote = d.address()
 	peer.Local = d.address()
 	peer.Secure = d.bool()
@@ -41,7 +82,7 @@ func (d *decoder) login() (peer pop3.Peer, left time.Duration) {
 		peer.TLS = &tls.ConnectionState{
 			Version:           uint16(d.uint(1<<16 - 1)),
 			CipherSuite:       uint16(d.uint(1<<16 - 1)),
-			ServerName:        d.string(maxHost),
+			ServerName:        d.plain(maxHost, isVisible),
 			HandshakeComplete: true,
 		}
 	}
@@ -57,7 +98,7 @@ func appendAddress(p []byte, a netip.AddrPort) []byte {
 	}
 	p = appendBytes(p, a.Addr().AsSlice())
 	if a.Addr().Is6() {
-		p = appendBytes(p, cut(a.Addr().Zone(), maxZone))
+		p = appendBytes(p, plain(a.Addr().Zone(), maxZone, isVisible))
 	}
 	return appendUint(p, a.Port())
 }
@@ -74,7 +115,7 @@ func (d *decoder) address() netip.AddrPort {
 	}
 	a, _ := netip.AddrFromSlice(octets) // of either length
 	if a.Is6() {
-		a = a.WithZone(d.string(maxZone))
+		a = a.WithZone(d.plain(maxZone, isVisible))
 	}
 	return netip.AddrPortFrom(a, uint16(d.uint(1<<16-1)))
 }
