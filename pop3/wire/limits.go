@@ -55,6 +55,16 @@ const (
 	// sent with the connection's opening.
 	firstWait = 10 * time.Second
 
+	// LongestTransfer is how long the front may send messages to a client without
+	// asking for anything: it has up to [MaxOpen] of them, and a line of 2,400
+	// baud takes 20 MB in that time.
+	LongestTransfer = 24 * time.Hour
+
+	// DefaultSilence is how long a session that is logged in may ask for nothing,
+	// unless [Server.AllowSilence] says something else: a client that is allowed
+	// to be idle for a day, after the longest transfer.
+	DefaultSilence = 24*time.Hour + LongestTransfer
+
 	// sendWait bounds one write. The other side reads at once unless it hangs.
 	sendWait = 10 * time.Second
 

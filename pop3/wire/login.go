@@ -114,9 +114,6 @@ func (x *session) enter(mechanism, user string, m pop3.Maildrop, err error) erro
 	if len(name) > maxName || messages < 0 || messages > maxMessages || octets < 0 || octets > maxOctets {
 		return fmt.Errorf("the backend gave a maildrop with %d messages and %d octets for a name of %d octets", messages, octets, len(name))
 	}
-	if err := x.SetReadDeadline(time.Time{}); err != nil {
-		return err
-	}
 	x.phase, x.messages = loggedIn, messages
 	x.server.mu.Lock()
 	x.user, x.since = name, time.Now()

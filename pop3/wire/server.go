@@ -28,6 +28,7 @@ type Server struct {
 
 	backend    atomic.Pointer[pop3.Backend]
 	state      atomic.Pointer[state]
+	silence    atomic.Int64 // of sessions, in nanoseconds; 0: the default
 	initialise sync.Once
 	base       context.Context // of everything but removals
 	cancel     context.CancelFunc
@@ -110,6 +111,15 @@ func (s *Server) Allow(connections int) {
 	defer s.mu.Unlock()
 	s.limit = connections
 }
+
+// AllowSilence sets how long a session that is logged in may ask for nothing;
+// before it is called [DefaultSilence]. Then its connection is ended, and with it
+// what its maildrop holds, so that a front that hangs locks nobody out for ever.
+// That is for longer than an honest front is silent: the time for which a client
+// may be idle, and [LongestTransfer]. A client that says nothing but NOOP all
+// that time loses its session, too. Sessions that run heed it from their next
+// request on.
+func (s *Server) AllowSilence(d time.Duration) { s.silence.Store(int64(d)) }
 
 // Serve accepts the connections of fronts. The listener is of type unixpacket.
 // Serve returns [ErrServerClosed] after Shutdown, or the listener's error, and

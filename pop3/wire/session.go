@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,7 +83,7 @@ func (x *session) serve() {
 
 // next waits for a packet and does what it asks for.
 func (x *session) next() error {
-	in, err := x.receive(false)
+	in, err := x.await()
 	if err != nil {
 		return err
 	}
@@ -97,6 +98,23 @@ func (x *session) next() error {
 		return fmt.Errorf("%w: %d", errTurn, v)
 	}
 	return handle(x, d)
+}
+
+// await waits for a packet: before a login until the deadline that is set, and
+// after it as long as a session may be silent.
+func (x *session) await() (received, error) {
+	if x.phase != loggedIn {
+		return x.receive(false)
+	}
+	silence := cmp.Or(time.Duration(x.server.silence.Load()), DefaultSilence)
+	if err := x.SetReadDeadline(time.Now().Add(silence)); err != nil {
+		return received{}, err
+	}
+	in, err := x.receive(false)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("nothing was asked for %v", silence)
+	}
+	return in, err
 }
 
 // taken is called when all was taken out of the packet at hand. Its buffer is
