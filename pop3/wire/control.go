@@ -15,10 +15,12 @@ type control struct {
 	helpers sync.WaitGroup // all goroutines beside the one that receives
 	sending sync.Mutex     // one packet at a time
 	changed chan struct{}  // there is a state to be pushed
+	wanted  chan struct{}  // there are counts to be asked for
 	gone    chan struct{}  // the connection has ended
 
 	mu    sync.Mutex
-	asked uint64 // requests for counts so far
+	wants uint64 // requests for counts so far
+	asked uint64 // those of them that the front has heard of
 	asks  map[uint64]chan Counts
 }
 
@@ -38,6 +40,7 @@ func (x *session) control(d *decoder) error {
 	f := &control{
 		session: x,
 		changed: make(chan struct{}, 1),
+		wanted:  make(chan struct{}, 1),
 		gone:    make(chan struct{}),
 		asks:    make(map[uint64]chan Counts),
 	}
@@ -46,7 +49,7 @@ func (x *session) control(d *decoder) error {
 	s.mu.Unlock()
 	defer f.leave()
 	f.helpers.Go(f.push)
-	f.wake()
+	wake(f.changed)
 	for {
 		if err := f.take(); err != nil {
 			return err
@@ -64,33 +67,61 @@ func (f *control) leave() {
 	f.helpers.Wait()
 }
 
-// wake has the state pushed soon.
-func (f *control) wake() {
+// wake has push do something soon.
+func wake(what chan<- struct{}) {
 	select {
-	case f.changed <- struct{}{}:
+	case what <- struct{}{}:
 	default:
 	}
 }
 
-// push sends states until the connection has ended. A front that does not read
-// them loses it.
+// push sends states, and asks for counts, until the connection has ended. A front
+// that does not read that loses it.
 func (f *control) push() {
-	for {
+	for err := error(nil); err == nil; {
 		select {
 		case <-f.changed:
+			err = f.pushState()
+		case <-f.wanted:
+			err = f.askCounts()
 		case <-f.gone:
 			return
 		}
-		state := f.server.state.Load()
-		if state == nil {
-			continue
-		}
-		for _, p := range state.packets {
-			if f.tell(p) != nil {
-				return
-			}
+	}
+}
+
+func (f *control) pushState() error {
+	state := f.server.state.Load()
+	if state == nil {
+		return nil
+	}
+	for _, p := range state.packets {
+		if err := f.tell(p); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// askCounts asks for those that somebody still waits for.
+func (f *control) askCounts() error {
+	f.mu.Lock()
+	var requests []uint64
+	for request := range f.asks {
+		if request > f.asked {
+			requests = append(requests, request)
+		}
+	}
+	f.asked = f.wants
+	f.mu.Unlock()
+	b := newBuffer()
+	defer b.free()
+	for _, request := range requests {
+		if err := f.tell(appendUint(b.begin(verbAskCounts), request)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tell sends a packet, from whatever goroutine.
@@ -125,7 +156,8 @@ func (f *control) take() error {
 	return fmt.Errorf("%w: %d", errTurn, v)
 }
 
-// Counts asks the front that connected last.
+// Counts asks the front that connected last. It returns when ctx is done, even if
+// the front reads nothing.
 func (s *Server) Counts(ctx context.Context) (Counts, error) {
 	s.mu.Lock()
 	var f *control
@@ -138,8 +170,8 @@ func (s *Server) Counts(ctx context.Context) (Counts, error) {
 	}
 	answer := make(chan Counts, 1)
 	f.mu.Lock()
-	f.asked++
-	request := f.asked
+	f.wants++
+	request := f.wants
 	f.asks[request] = answer
 	f.mu.Unlock()
 	defer func() {
@@ -147,11 +179,7 @@ func (s *Server) Counts(ctx context.Context) (Counts, error) {
 		defer f.mu.Unlock()
 		delete(f.asks, request)
 	}()
-	b := newBuffer()
-	defer b.free()
-	if err := f.tell(appendUint(b.begin(verbAskCounts), request)); err != nil {
-		return Counts{}, fmt.Errorf("wire: counts: %w", err)
-	}
+	wake(f.wanted)
 	select {
 	case counts := <-answer:
 		return counts, nil

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -158,6 +159,27 @@ func TestCounts(t *testing.T) {
 	silent.say(request(verbCounts, 1, 1, 1, 1, 1, 1))
 	_ = silent.Close()
 	waitFor(t, "the first once more", func() bool { return counts().Open == 1 })
+}
+
+// TestCountsOfDeafFront: the question returns in time although nothing more can be
+// sent.
+func TestCountsOfDeafFront(t *testing.T) {
+	k := newKeeper(t, alice())
+	state := State{Certificates: slices.Repeat([]tls.Certificate{issue(t, "x", keys()["RSA"])}, MaxCertificates)}
+	if err := k.Push(state); err != nil {
+		t.Fatal(err)
+	}
+	deaf := dialRaw(t, k)
+	deaf.say(request(verbControl))
+	deaf.hear(verbState) // and not what follows
+	for range 3 {
+		ctx, cancel := context.WithTimeout(background, 50*time.Millisecond)
+		begun := time.Now()
+		if _, err := k.Counts(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > sendWait/2 {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+		cancel()
+	}
 }
 
 // run keeps the control connection of c until stop is called.

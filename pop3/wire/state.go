@@ -63,7 +63,7 @@ func (s *Server) Push(st State) error {
 	}
 	s.state.Store(next)
 	for _, f := range s.fronts {
-		f.wake()
+		wake(f.changed)
 	}
 	return nil
 }
