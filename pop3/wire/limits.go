@@ -79,6 +79,12 @@ const (
 	// signWait is how long a TLS handshake waits for its signature.
 	signWait = 10 * time.Second
 
+	// replacedWait is how long the keys of a state sign that was replaced:
+	// handshakes that have begun, of which signing may take signWait, and a
+	// front that has not taken the new state yet. After it a key that was
+	// withdrawn is worth nothing to a front.
+	replacedWait = 30 * time.Second
+
 	// minRedial and maxRedial bound the waits between attempts to reach the
 	// keeper: a restart takes less than a second.
 	minRedial = 50 * time.Millisecond

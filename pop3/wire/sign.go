@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 )
 
 // signing bounds the signatures that are made at once, so that a front can't
@@ -68,7 +69,7 @@ func (f *control) sign(id identity, scheme crypto.SignerOpts, digest []byte) (si
 			err = errFault
 		}
 	}()
-	key := f.server.state.Load().key(id)
+	key := f.server.state.Load().key(id, time.Now())
 	if key == nil {
 		return nil, errNoKey
 	}

@@ -271,6 +271,40 @@ func TestHostileSigning(t *testing.T) {
 	}
 }
 
+// TestReplacedKeys: a key that is in no state any more signs for a short time, and
+// not at all once it is two states ago.
+func TestReplacedKeys(t *testing.T) {
+	first, second := issue(t, "x", keys()["P-256"]), issue(t, "x", keys()["P-384"])
+	var s Server
+	push := func(c ...tls.Certificate) *state {
+		t.Helper()
+		if err := s.Push(State{Certificates: c}); err != nil {
+			t.Fatal(err)
+		}
+		return s.state.Load()
+	}
+	check := func(when string, st *state, after time.Duration, firstSigns, secondSigns bool) {
+		t.Helper()
+		now := time.Now().Add(after)
+		if got := st.key(identityOf(first), now) != nil; got != firstSigns {
+			t.Errorf("%s: the first signs: %v", when, got)
+		}
+		if got := st.key(identityOf(second), now) != nil; got != secondSigns {
+			t.Errorf("%s: the second signs: %v", when, got)
+		}
+	}
+	check("before all", s.state.Load(), 0, false, false)
+	check("alone", push(first), time.Hour, true, false)
+	replaced := push(second)
+	check("replaced", replaced, replacedWait/2, true, true)
+	check("long replaced", replaced, replacedWait, false, true)
+	check("two states ago", push(second), 0, false, true)
+	withdrawn := push()
+	check("withdrawn", withdrawn, signWait, false, true)
+	check("long withdrawn", withdrawn, replacedWait, false, false)
+	check("back", push(first, second), time.Hour, true, true)
+}
+
 func identityOf(c tls.Certificate) identity {
 	s := &state{keys: map[identity]crypto.Signer{}}
 	if _, err := s.add(c); err != nil {

@@ -36,20 +36,26 @@ type state struct {
 	packets [][]byte
 	keys    map[identity]crypto.Signer
 	before  map[identity]crypto.Signer // of the state before, for handshakes that have begun
+	until   time.Time                  // when these sign no more
 }
 
-func (s *state) key(id identity) crypto.Signer {
+// key is what signs for a certificate at a time, or nil.
+func (s *state) key(id identity, now time.Time) crypto.Signer {
 	if s == nil {
 		return nil
 	}
 	if key, ok := s.keys[id]; ok {
 		return key
 	}
-	return s.before[id]
+	if now.Before(s.until) {
+		return s.before[id]
+	}
+	return nil
 }
 
 // Push makes st what fronts know, those that are connected and those that will
-// be. It does not wait until they do. With an error nothing has changed.
+// be. It does not wait until they do. The keys of the state before sign for some
+// seconds more. With an error nothing has changed.
 func (s *Server) Push(st State) error {
 	s.setUp()
 	next, err := newState(st)
@@ -59,7 +65,7 @@ func (s *Server) Push(st State) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.state.Load(); old != nil {
-		next.before = old.keys
+		next.before, next.until = old.keys, time.Now().Add(replacedWait)
 	}
 	s.state.Store(next)
 	for _, f := range s.fronts {
