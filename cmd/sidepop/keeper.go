@@ -366,6 +366,7 @@ func (k *keeper) use(next *config.Config) error {
 	}
 	k.config, k.pair, k.backend = next, pair, backend
 	k.server.Allow(wireConnections(next))
+	k.server.AllowSilence(next.Limits.Idle + wire.LongestTransfer)
 	k.accounts.Allow(next.Limits.SessionsPerUser, next.Limits.LoginDelay)
 	k.server.SetBackend(backend)
 	return nil
