@@ -15,13 +15,18 @@ const rightsSpace = unix.SizeofCmsghdr + MaxOpen*4
 type buffer struct {
 	packet [MaxPacket]byte
 	rights [rightsSpace]byte
+	secret int // so many octets of packet are wiped before somebody else gets it
 }
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 func newBuffer() *buffer { return buffers.Get().(*buffer) }
 
-func (b *buffer) free() { buffers.Put(b) }
+func (b *buffer) free() {
+	clear(b.packet[:b.secret])
+	b.secret = 0
+	buffers.Put(b)
+}
 
 // begin starts a packet. What is appended fits: it is bounded, or conn.send
 // refuses it.

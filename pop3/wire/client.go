@@ -83,6 +83,7 @@ func (c *Client) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest 
 
 // login opens a session's connection with the packet q, which is in b.
 func (c *Client) login(ctx context.Context, b *buffer, q []byte) (pop3.Maildrop, error) {
+	b.secret = len(q)
 	l, err := c.dial()
 	if err != nil {
 		b.free()
@@ -156,26 +157,28 @@ func (x *exchange) Step(ctx context.Context, response []byte) (challenge []byte,
 	if len(response) > maxResponse {
 		return nil, nil, errTooLong
 	}
+	if x.begun && x.link == nil {
+		return nil, nil, unreachable("SASL", net.ErrClosed)
+	}
 	b := newBuffer()
 	var q []byte
-	switch {
-	case !x.begun:
+	if x.begun {
+		q = appendBytes(b.begin(verbResponse), response)
+	} else {
 		q = appendBytes(b.begin(verbSASL), x.mechanism)
 		q = appendBool(q, response != nil)
 		if response != nil {
 			q = appendBytes(q, response)
 		}
 		q = appendLogin(q, ctx, x.peer)
+	}
+	b.secret = len(q)
+	if !x.begun {
 		x.begun = true
 		if x.link, err = x.client.dial(); err != nil {
 			b.free()
 			return nil, nil, err
 		}
-	case x.link == nil:
-		b.free()
-		return nil, nil, unreachable("SASL", net.ErrClosed)
-	default:
-		q = appendBytes(b.begin(verbResponse), response)
 	}
 	challenge, m, err = x.client.logIn(ctx, x.link, b, q)
 	if err != nil || m != nil {

@@ -91,6 +91,7 @@ func (c *conn) receiveNow(fd uintptr) bool {
 		err = io.EOF
 	}
 	if err != nil {
+		b.secret = max(n, 0) // a login, perhaps
 		b.free()
 		closeAll(descriptors)
 		c.inErr = err

@@ -30,6 +30,8 @@
 //     minutes goes. Where there is no room, values are sent, as for others.
 //   - A connection that waits holds no buffer, on either side, and on the
 //     front's no goroutine beside the session's.
+//   - Packets with passwords and SASL responses are wiped before their buffers
+//     hold something else. The strings that a [pop3.Backend] is given can't be.
 //   - Why something failed is told to the keeper's [Events]. The front learns what
 //     its client may know, and nothing else.
 //

@@ -80,7 +80,9 @@ func (x *session) response(d *decoder) error {
 	return x.step(response)
 }
 
+// step takes one, and wipes the response.
 func (x *session) step(response []byte) error {
+	defer clear(response)
 	challenge, m, err := x.exchange.Step(x.login, response)
 	if err == nil && m == nil && len(challenge) > maxResponse {
 		err = fmt.Errorf("a challenge of %d octets", len(challenge))

@@ -101,7 +101,8 @@ func (s *Server) setUp() {
 }
 
 // SetBackend makes b the backend of the logins from now on. Until there is one
-// they fail with [pop3.ErrTemporary].
+// they fail with [pop3.ErrTemporary]. The response that an exchange's Step is
+// given is wiped when it returns.
 func (s *Server) SetBackend(b pop3.Backend) { s.backend.Store(&b) }
 
 // Allow sets how many connections there may be at once; before it is called

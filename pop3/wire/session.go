@@ -89,6 +89,9 @@ func (x *session) next() error {
 	}
 	x.in = in
 	defer x.release()
+	if x.phase != loggedIn {
+		in.secret = len(in.packet)
+	}
 	v, d, err := decode(in.packet)
 	if err != nil {
 		return err
