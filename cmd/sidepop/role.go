@@ -19,6 +19,7 @@ import (
 	"sidepop/cmd/sidepop/internal/maillog"
 	"sidepop/cmd/sidepop/internal/sandbox"
 	"sidepop/cmd/sidepop/internal/supervise"
+	"sidepop/pop3/wire"
 )
 
 // roleOptions is how a role is started.
@@ -299,7 +300,7 @@ func warnDescriptors(c *config.Config, log *maillog.Log) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return
 	}
-	want := uint64(c.Limits.Connections)*sessionDescriptors + ownDescriptors
+	want := uint64(c.Limits.Connections)*sessionDescriptors + wire.DefaultAhead + ownDescriptors
 	if limit.Cur < want {
 		log.FewDescriptors(limit.Cur, want)
 	}
