@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"sidepop/index/watch"
 )
@@ -108,9 +109,27 @@ func (x *Index) follow(m *mailbox) {
 		return
 	}
 	defer m.unlock()
-	if err := m.refresh(x.ctx, "", false); err != nil && x.ctx.Err() == nil {
+	if err := m.refresh(x.ctx, "", false); err != nil && !errors.Is(err, errTurn) && x.ctx.Err() == nil {
 		x.o.Events.Skipped(m.path, err.Error())
 	}
+}
+
+// turn is how long a worker counts one mailbox while others wait, at least one
+// message in any case. It is long beside the time for reading all names, with which
+// the next turn begins.
+const turn = 2 * time.Second
+
+// errTurn says that a worker's turn is over. What was counted is kept.
+var errTurn = errors.New("other mailboxes are waiting")
+
+// turnIsOver says whether a worker that began then should turn to others.
+func (x *Index) turnIsOver(begun time.Time) bool {
+	if time.Since(begun) < turn {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.work) > 0
 }
 
 // watchDirs watches the folders of an opened Maildir, in a section: package watch

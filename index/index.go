@@ -53,9 +53,8 @@ var ErrGone = errors.New("the message was removed by another program")
 // Options says how an index is kept.
 type Options struct {
 	// Measure reads r to its end and gives the message's size as the protocol
-	// sends it: its bytes and what is added to them. It must not keep r, and
-	// should touch no file, since it has the rights of the mail's owner.
-	// Required.
+	// sends it: its bytes and what is added to them. It must not keep r, whose
+	// reads may wait for other mailboxes' turns. Required.
 	Measure func(r io.Reader) (octets int64, err error)
 
 	// Scheme makes the UIDLs of messages that no list of a previous server names.
@@ -144,10 +143,10 @@ type Events interface {
 // Index keeps the mailboxes of one server. Its methods may be called from many
 // goroutines at once.
 type Index struct {
-	o          Options
-	store      *store.Store   // nil without a state folder
-	watch      *watch.Watcher // nil without a watch
-	processors chan struct{}  // for counting, one for each
+	o     Options
+	store *store.Store   // nil without a state folder
+	watch *watch.Watcher // nil without a watch
+	slots *slots         // for counting, one for each processor
 
 	epoch atomic.Uint64 // counts the times when events were lost
 
@@ -173,10 +172,10 @@ func New(o Options) (*Index, error) {
 		o.Keep = DefaultKeep
 	}
 	x := &Index{
-		o:          o,
-		processors: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		mailboxes:  make(map[string]*mailbox),
-		wake:       make(chan struct{}, 1),
+		o:         o,
+		slots:     newSlots(runtime.GOMAXPROCS(0)),
+		mailboxes: make(map[string]*mailbox),
+		wake:      make(chan struct{}, 1),
 	}
 	x.ctx, x.stop = context.WithCancel(context.Background())
 	if o.State == "" {

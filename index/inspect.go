@@ -176,7 +176,7 @@ func (x *Index) Rebuild(ctx context.Context, path string, owner Owner, progress 
 
 // shadow is an index that knows nothing and remembers nothing.
 func (x *Index) shadow(progress func(done, total int)) *Index {
-	s := &Index{o: x.o, processors: x.processors, ctx: x.ctx, mailboxes: make(map[string]*mailbox)}
+	s := &Index{o: x.o, slots: x.slots, ctx: x.ctx, mailboxes: make(map[string]*mailbox)}
 	s.o.Events = progressOnly{progress: progress}
 	return s
 }

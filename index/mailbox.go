@@ -54,7 +54,9 @@ type mailbox struct {
 	lastUsed time.Time // when refs became 0; guarded by Index.mu
 
 	counting counting
-	news     []skipped // to be told at the end of a refresh, outside of any section
+	wanted   atomic.Int32 // how many wait for busy
+	halfway  bool         // the latest refresh was given up: the workers go on
+	news     []skipped    // to be told at the end of a refresh, outside of any section
 }
 
 // skipped is something that is not served, or not used.
@@ -78,6 +80,8 @@ func (m *mailbox) lock(ctx context.Context) error {
 		return nil
 	default:
 	}
+	m.wanted.Add(1)
+	defer m.wanted.Add(-1)
 	select {
 	case m.busy <- struct{}{}:
 		return nil
@@ -95,11 +99,13 @@ func (m *mailbox) tryLock() bool {
 	}
 }
 
-// unlock lets others at work. What was touched meanwhile is left to the workers.
+// unlock lets others at work. What was touched meanwhile is left to the workers, and
+// so is what was given up.
 func (m *mailbox) unlock() {
+	more := m.halfway
 	<-m.busy
 	m.events.Lock()
-	more := len(m.touched) > 0 || m.lost
+	more = more || len(m.touched) > 0 || m.lost
 	m.events.Unlock()
 	if more {
 		m.x.enqueue(m)

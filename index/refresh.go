@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -16,6 +17,7 @@ func (m *mailbox) refresh(ctx context.Context, user string, login bool) error {
 		return nil
 	}
 	defer m.tellNews()
+	m.halfway = false
 	now := time.Now()
 	s := sight{m: m, user: user}
 	err := m.as(s.take)
@@ -35,7 +37,7 @@ func (m *mailbox) refresh(ctx context.Context, user string, login bool) error {
 	defer s.dirs.close()
 	m.proven = false
 	p := s.proof
-	u := &update{ctx: ctx, m: m, dirs: s.dirs, now: p, login: login}
+	u := &update{ctx: ctx, m: m, dirs: s.dirs, now: p, login: login, begun: now}
 	if touched, ok := m.synced(ctx, &s); ok {
 		err = u.names(touched)
 	} else if p, err = m.watchAnew(s.dirs); err == nil {
@@ -52,6 +54,7 @@ func (m *mailbox) refresh(ctx context.Context, user string, login bool) error {
 	if err != nil || u.unsure {
 		m.distrust()
 	}
+	m.halfway = err != nil && (ctx.Err() != nil || errors.Is(err, errTurn))
 	m.proof, m.proven = p, err == nil && !u.unsure && p.settled(now)
 	m.save(u)
 	return err

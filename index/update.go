@@ -14,7 +14,8 @@ type update struct {
 	dirs *dirs
 	now  proof // of dirs, before anything is read
 
-	login bool // somebody waits for the list, which has to be right
+	login bool      // somebody waits for the list, which has to be right
+	begun time.Time // when this was
 
 	added   []*entry
 	removed map[*entry]bool
