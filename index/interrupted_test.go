@@ -97,7 +97,7 @@ func TestInterruptedCount(t *testing.T) {
 func childStop(args []string) {
 	c := &counter32{at: interruptedAt}
 	c.do = func() {
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(time.Second) // a busy machine needs it
 		must(0, syscall.Kill(os.Getpid(), syscall.SIGKILL))
 		select {}
 	}
