@@ -124,3 +124,39 @@ func TestKilledCount(t *testing.T) {
 		})
 	}
 }
+
+// TestInterruptedLists: a worker that gives way when it has counted, but has not
+// asked the lists, takes no message's UIDL from it.
+func TestInterruptedLists(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprint("restart ", restart), func(t *testing.T) {
+			dir, o := maildirWith(t, map[string]string{"new/1.a": "a"}), Options{State: t.TempDir(), Watch: WatchNone}
+			list := []byte("3 V7 N3\n1 :1.a\n2 :2.b\n")
+			if err := os.WriteFile(filepath.Join(dir, "dovecot-uidlist"), list, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			x := newIndex(t, o)
+			sameListing(t, "at first", listing(t, x, dir), []string{"0000000100000007 1 1"})
+			do(t, self, deliver(dir, "2.b", "bb"))
+			m := x.use(dir)
+			m.busy <- struct{}{}
+			m.wanted.Add(1)
+			if err := m.refresh(t.Context(), "", false); err != errTurn {
+				t.Fatalf("error %v, want %v", err, errTurn)
+			}
+			m.wanted.Add(-1)
+			if len(m.list) != 2 {
+				t.Errorf("%d messages are known, want 2: nothing was interrupted", len(m.list))
+			}
+			<-m.busy
+			x.release(m)
+			if restart {
+				if err := x.Close(); err != nil {
+					t.Fatal(err)
+				}
+				x = newIndex(t, o)
+			}
+			sameListing(t, "the next login", listing(t, x, dir), []string{"0000000100000007 1 1", "0000000200000007 2 2"})
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -69,6 +70,10 @@ var listFormats = [lists]listFormat{
 
 // lists is how many there are.
 const lists = 2
+
+// unapplied stands for lists that have to be applied although they are unchanged:
+// messages that they may name were added without.
+var unapplied = [lists]stamp{{dev: math.MaxUint64}}
 
 // openList is a list found in a Maildir.
 type openList struct {

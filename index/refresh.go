@@ -48,8 +48,11 @@ func (m *mailbox) refresh(ctx context.Context, user string, login bool) error {
 	if err == nil && (p.lists != m.proof.lists || m.away.mayName(u.added)) {
 		err = u.relist()
 	}
-	if err != nil {
-		p.lists = m.proof.lists // they have not been applied
+	switch {
+	case err != nil && m.away.mayName(u.added):
+		p.lists = unapplied
+	case err != nil:
+		p.lists = m.proof.lists
 	}
 	if err != nil || u.unsure {
 		m.distrust()
