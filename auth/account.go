@@ -8,19 +8,26 @@ import (
 
 // Account is a user whose secret was found right.
 type Account struct {
-	// Name is the account's own name as its file spells it, with the domain
+	// Name is the account's own name as its source spells it, with the domain
 	// where there is one file a domain. It need not be the name that was typed.
 	Name string
 
-	// UID and GID own the mail; nil when the file does not give them.
+	// UID and GID own the mail; nil when the source does not give them.
 	UID, GID *uint32
 
-	// Home is an absolute path, or "" when the file gives none.
+	// Groups are the supplementary groups of a system user, GID among them or not.
+	Groups []uint32
+
+	// Home is an absolute path, or "" when the source gives none.
 	Home string
 
-	// Mail is the mailbox as the file writes it, such as maildir:~/Maildir, or
-	// "" when the file gives none. [Account.Expand] fills in its variables.
+	// Mail is the mailbox as a passwd file writes it, such as maildir:~/Maildir,
+	// or "" when the source gives none. [Account.Expand] fills in its variables.
 	Mail string
+
+	// Maildir is the absolute path of the mailbox, as it is, where the source
+	// knows it from the MTA; then Mail and Home say nothing about it.
+	Maildir string
 }
 
 // Expand fills in the variables of a path template: %u is the name, %n its

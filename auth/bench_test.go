@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,12 +20,12 @@ func BenchmarkVerify(b *testing.B) {
 		put(b, path, content.String())
 		b.Run(fmt.Sprintf("users=%d", users), func(b *testing.B) {
 			p := NewPasswd(path, noWarning(b))
-			if _, err := p.Verify(context.Background(), "user7@example.org", "password7", netip.Addr{}); err != nil {
+			if _, err := p.Verify(context.Background(), Login{User: "user7@example.org", Password: "password7"}); err != nil {
 				b.Fatal(err)
 			}
 			settle(p.files[""])
 			for b.Loop() {
-				if _, err := p.Verify(context.Background(), "user7@example.org", "password7", netip.Addr{}); err != nil {
+				if _, err := p.Verify(context.Background(), Login{User: "user7@example.org", Password: "password7"}); err != nil {
 					b.Fatal(err)
 				}
 			}

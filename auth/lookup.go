@@ -1,21 +1,19 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 )
 
-// ErrUnknown says that no line of a passwd file is a user's.
+// ErrUnknown says that a source has no such user.
 var ErrUnknown = errors.New("no such user")
 
-// Account finds the account of a user without a secret, for commands of the
-// operator: a client must not learn who exists. The name is looked up as that of
-// a login is. An account that nobody can log in to is found too.
-//
-// The error wraps [ErrUnknown] where there is none, [ErrCredentials] for what
-// can't be a name, or is one of the file.
-func (p *Passwd) Account(user string) (*Account, error) {
+// Account implements [Source]. The name is looked up as that of a login is. An
+// account that nobody can log in to is found too. The error wraps
+// [ErrCredentials] for what can't be a name.
+func (p *Passwd) Account(_ context.Context, user string) (*Account, error) {
 	names, err := nameForms(user)
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)

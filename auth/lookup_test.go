@@ -51,7 +51,7 @@ homeless:{PLAIN}secret::::/home/%d
 		{many, "joe@../domains/example.org", "", "", ErrUnknown, "the domain"},
 		{many, "joe", "", "", ErrUnknown, `the domain ""`},
 	} {
-		a, err := tt.p.Account(tt.user)
+		a, err := tt.p.Account(t.Context(), tt.user)
 		if tt.err == nil {
 			if err != nil || a.Name != tt.name || a.Home != tt.home {
 				t.Errorf("%q: %+v, %v", tt.user, a, err)
@@ -66,7 +66,7 @@ homeless:{PLAIN}secret::::/home/%d
 		}
 	}
 	gone := NewPasswd(filepath.Join(dir, "none"), noWarning(t))
-	if _, err := gone.Account("joe"); !errors.Is(err, ErrTemporary) {
+	if _, err := gone.Account(t.Context(), "joe"); !errors.Is(err, ErrTemporary) {
 		t.Errorf("no file: %v", err)
 	}
 }

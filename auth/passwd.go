@@ -56,17 +56,15 @@ func NewPasswd(path string, warn func(error)) *Passwd {
 	return p
 }
 
-// Verify finds the account of a user and says whether the password is right.
-// The zero remote is a connection without an address. An error wraps one of
-// the Err values of this package; for ErrCredentials the time taken does not
+// Verify implements [Source]. For ErrCredentials the time taken does not
 // tell a wrong password from an unknown user. A malformed line is
 // ErrPermanent whatever the password is.
-func (p *Passwd) Verify(ctx context.Context, user, password string, remote netip.Addr) (*Account, error) {
-	passwords, err := passwordForms(password)
+func (p *Passwd) Verify(ctx context.Context, l Login) (*Account, error) {
+	passwords, err := passwordForms(l.Password)
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
-	return p.login(ctx, user, remote, func(s secret) bool {
+	return p.login(ctx, l.User, l.Remote, func(s secret) bool {
 		for _, password := range passwords {
 			if s.match(password) {
 				return true

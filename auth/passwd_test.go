@@ -44,7 +44,7 @@ func (l login) check(t *testing.T, p *Passwd) {
 	if l.remote != "" {
 		remote = netip.MustParseAddr(l.remote)
 	}
-	account, err := p.Verify(context.Background(), l.user, l.password, remote)
+	account, err := p.Verify(context.Background(), Login{l.user, l.password, remote})
 	if l.err == nil {
 		if err != nil || account.Name != l.name {
 			t.Errorf("%q, %q: %+v, %v; want %q", l.user, l.password, account, err, l.name)
@@ -148,7 +148,7 @@ func TestHomes(t *testing.T) {
 	}, "\n"))
 	p := NewPasswd(dir+"/%d", noWarning(t))
 	for user, want := range map[string]string{"joe": "/srv/example.org/joe", "jim": "/srv/jim@example.org%", "jo": ""} {
-		account, err := p.Verify(context.Background(), user+"@example.org", "pw", netip.Addr{})
+		account, err := p.Verify(context.Background(), Login{User: user + "@example.org", Password: "pw"})
 		if err != nil || account.Home != want {
 			t.Errorf("%s: %+v, %v; want %q", user, account, err, want)
 		}
@@ -263,7 +263,7 @@ func TestOffersAPOP(t *testing.T) {
 		domain string
 		want   bool
 	}{{"b.example", false}, {"a.example", true}, {"b.example", true}} {
-		p.Verify(context.Background(), "joe@"+c.domain, "pw", netip.Addr{})
+		p.Verify(context.Background(), Login{User: "joe@" + c.domain, Password: "pw"})
 		if p.OffersAPOP() != c.want {
 			t.Errorf("after a login in %s: %v", c.domain, !c.want)
 		}
@@ -280,7 +280,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := p.Verify(ctx, "joe", "pw", netip.Addr{}); !errors.Is(err, ErrTemporary) || !errors.Is(err, context.Canceled) {
+	if _, err := p.Verify(ctx, Login{User: "joe", Password: "pw"}); !errors.Is(err, ErrTemporary) || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want ErrTemporary and context.Canceled", err)
 	}
 }

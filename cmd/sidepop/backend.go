@@ -51,7 +51,7 @@ func (b *backend) Offer(p pop3.Peer) pop3.Offer {
 
 // Password implements [pop3.Backend].
 func (b *backend) Password(ctx context.Context, p pop3.Peer, user, password string) (pop3.Maildrop, error) {
-	account, err := b.users.Verify(ctx, user, password, p.Remote.Addr())
+	account, err := b.users.Verify(ctx, auth.Login{User: user, Password: password, Remote: p.Remote.Addr()})
 	return b.login(ctx, account, err)
 }
 
@@ -65,7 +65,7 @@ func (b *backend) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest
 func (b *backend) SASL(ctx context.Context, p pop3.Peer, mechanism string) (pop3.Exchange, error) {
 	x := &exchange{backend: b}
 	verify := func(user, password string) (err error) {
-		x.account, err = b.users.Verify(ctx, user, password, p.Remote.Addr())
+		x.account, err = b.users.Verify(ctx, auth.Login{User: user, Password: password, Remote: p.Remote.Addr()})
 		return err
 	}
 	switch mechanism {

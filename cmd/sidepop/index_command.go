@@ -210,7 +210,7 @@ func (i *inspection) targets(ctx context.Context, users []string) ([]target, err
 	}
 	passwd := auth.NewPasswd(i.config.Auth.PasswdFile, func(error) {}) // of others' lines
 	for _, user := range users {
-		t, err := i.target(passwd, user)
+		t, err := i.target(ctx, passwd, user)
 		if err != nil {
 			return nil, err
 		}
@@ -228,7 +228,7 @@ func (i *inspection) targets(ctx context.Context, users []string) ([]target, err
 }
 
 // target finds one user's mailbox.
-func (i *inspection) target(passwd *auth.Passwd, user string) (target, error) {
+func (i *inspection) target(ctx context.Context, accounts auth.Source, user string) (target, error) {
 	if filepath.IsAbs(user) {
 		path := filepath.Clean(user)
 		fi, err := os.Stat(path)
@@ -245,7 +245,7 @@ func (i *inspection) target(passwd *auth.Passwd, user string) (target, error) {
 		}
 		return target{Maildir: control.Maildir{Path: path, Owner: &owner}}, nil
 	}
-	account, err := passwd.Account(user)
+	account, err := accounts.Account(ctx, user)
 	if err != nil {
 		return target{}, err
 	}

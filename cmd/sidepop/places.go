@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sidepop/auth"
@@ -53,6 +54,9 @@ func (p *places) of(a *auth.Account) (path string, owner index.Owner, err error)
 	if owner, err = p.ownerOf(a); err != nil {
 		return "", owner, err
 	}
+	if a.Maildir != "" {
+		return filepath.Clean(a.Maildir), owner, nil
+	}
 	template := p.mailbox
 	if a.Mail != "" {
 		if template, err = maildirOf(a.Mail); err != nil {
@@ -92,7 +96,11 @@ func (p *places) ownerOf(a *auth.Account) (index.Owner, error) {
 		return index.Owner{}, fmt.Errorf("the mail of %s belongs to user id %d, and that of ids below %d is not served: "+
 			"set minimum_uid in the configuration, if that is a person", a.Name, *a.UID, p.minimum)
 	}
-	return index.Owner{UID: *a.UID, GID: *a.GID, Groups: []uint32{*a.GID}}, nil
+	groups := a.Groups
+	if !slices.Contains(groups, *a.GID) {
+		groups = append(slices.Clip(groups), *a.GID)
+	}
+	return index.Owner{UID: *a.UID, GID: *a.GID, Groups: groups}, nil
 }
 
 // maildirOf is the inbox of a mail setting as Dovecot has it: a driver, a path
