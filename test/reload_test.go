@@ -182,3 +182,35 @@ func (s *server) certificate() []byte {
 	must(s.t, c.Close())
 	return leaf
 }
+
+// TestReloadWithoutKeeper: a hangup while the keeper is down reaches the next
+// one, whether what is asked for can be used or not.
+func TestReloadWithoutKeeper(t *testing.T) {
+	s := newSite(t)
+	a := s.account("bob", sample()[:1])
+	srv := s.serve("", msgConfig, msgEnded, msgUnreachable)
+	data, err := os.ReadFile(srv.config)
+	must(t, err)
+	good, bad := string(data)+"[pop3]\nexpire = 30\n", strings.Replace(string(data), s.path("users"), s.path("nobody"), 1)
+	holds := func() bool { return strings.Contains(srv.capabilities(), "\nEXPIRE 30\n") }
+	for i, config := range []string{bad, good} {
+		must(t, os.WriteFile(srv.config, []byte(config), 0o600))
+		keeper := srv.role(roleKeeper, 0)
+		srv.kill(roleKeeper)
+		must(t, srv.process.Signal(syscall.SIGHUP))
+		srv.role(roleKeeper, keeper)
+		if i == 0 {
+			srv.logged(msgConfig, 1)
+		} else {
+			await(t, "the new settings in the front", holds)
+		}
+		srv.awaitTLS()
+		srv.fetchOne(a, sample()[0])
+		if i == 0 && holds() {
+			t.Error("the new settings hold before they were asked for")
+		}
+	}
+	if n := len(srv.logged(msgConfig, 1)); n != 1 {
+		t.Errorf("%d configurations were refused, want 1", n)
+	}
+}

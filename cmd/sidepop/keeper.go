@@ -74,12 +74,15 @@ func runKeeper(r *role) error {
 		k.sandboxed(held)
 	}
 	// Only now it is certain what can be read.
-	if err := k.choose(); err != nil {
+	chosen, err := k.choose()
+	if err != nil {
 		return err
 	}
 	k.server.Events = keeperEvents{r.events, r.log}
 	k.server.Allowed = func(uid uint32) bool { return uid == allowed }
-	if err := k.open(); err != nil {
+	err = k.open()
+	chosen(err)
+	if err != nil {
 		return err
 	}
 	commands, err := control.Serve(r.config.Index.StateDir, control.Local{Index: k.index}, k, r.log.ControlFault)
@@ -93,23 +96,22 @@ func runKeeper(r *role) error {
 }
 
 // choose takes the configuration that the supervisor asks for, where there is one
-// that can be used, or else that in force.
-func (k *keeper) choose() error {
+// that can be used, or else that in force. What was asked for is to be answered
+// when it holds: by done, which is told whether it does.
+func (k *keeper) choose() (done func(error), err error) {
+	done = func(error) {}
 	if s := k.snapshot; s.Number > 0 {
 		next, held, err := s.parse(s.Asked)
 		if err == nil {
 			err = next.Check(os.Geteuid())
 		}
-		if err == nil && next.TLS.Certificate != "" {
-			_, err = certs.Load(next.TLS.Certificate, next.TLS.Key, k.events)
-		}
-		k.answer(s.Number, held, err)
 		if err == nil {
 			k.config = next
-			return nil
+			return func(err error) { k.answer(s.Number, held, err) }, nil
 		}
+		k.answer(s.Number, held, err)
 	}
-	return k.config.Check(os.Geteuid())
+	return done, k.config.Check(os.Geteuid())
 }
 
 // answer tells what has become of a configuration, with a number if it was the
