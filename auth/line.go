@@ -3,7 +3,6 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -18,26 +17,7 @@ type record struct {
 	secret  secret
 	locked  bool     // the password field matches nothing, on purpose
 	nologin bool     // right passwords are refused
-	nets    *netList // where logins may come from; nil is anywhere
-}
-
-// netList is the value of allow_nets.
-type netList struct {
-	prefixes []netip.Prefix
-	local    bool // connections without an address
-}
-
-func (n *netList) allows(remote netip.Addr) bool {
-	if !remote.IsValid() {
-		return n.local
-	}
-	remote = remote.Unmap().WithZone("")
-	for _, prefix := range n.prefixes {
-		if prefix.Contains(remote) {
-			return true
-		}
-	}
-	return false
+	nets    Networks // where logins may come from; empty is anywhere
 }
 
 // lineUser is the name on a line; ok is false for comments and empty lines.
@@ -145,24 +125,12 @@ func (r *record) setExtra(key, value string) (err error) {
 	return err
 }
 
-// parseNets reads a comma-separated list of networks, addresses and "local".
-func parseNets(list string) (*netList, error) {
-	nets := new(netList)
-	for _, item := range strings.Split(list, ",") {
-		if item == "local" {
-			nets.local = true
-			continue
-		}
-		prefix, err := netip.ParsePrefix(item)
-		if err != nil {
-			addr, err := netip.ParseAddr(item)
-			if err != nil {
-				return nil, errors.New("allow_nets holds something that is neither an address, a network nor \"local\"")
-			}
-			addr = addr.Unmap().WithZone("")
-			prefix = netip.PrefixFrom(addr, addr.BitLen())
-		}
-		nets.prefixes = append(nets.prefixes, prefix)
+// parseNets reads a comma-separated list of at least one network.
+func parseNets(list string) (Networks, error) {
+	nets, err := ParseNetworks(strings.Split(list, ","))
+	if err != nil {
+		// What ParseNetworks says quotes the line.
+		return Networks{}, errors.New("allow_nets holds something that is neither an address, a network nor \"local\"")
 	}
 	return nets, nil
 }

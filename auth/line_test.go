@@ -117,7 +117,7 @@ func TestAllowNets(t *testing.T) {
 		if c.remote != "" {
 			remote = netip.MustParseAddr(c.remote)
 		}
-		if nets.allows(remote) != c.want {
+		if nets.Contains(remote) != c.want {
 			t.Errorf("%s allows %q: %v", c.list, c.remote, !c.want)
 		}
 	}

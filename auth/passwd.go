@@ -121,7 +121,7 @@ func (p *Passwd) login(ctx context.Context, user string, remote netip.Addr, matc
 		err = fmt.Errorf("%w: wrong password", ErrCredentials)
 	case found.nologin:
 		err = fmt.Errorf("%w: nologin is set", ErrDenied)
-	case found.nets != nil && !found.nets.allows(remote):
+	case !found.nets.IsEmpty() && !found.nets.Contains(remote):
 		err = fmt.Errorf("%w: allow_nets does not hold the client's address", ErrDenied)
 	default:
 		return &found.account, nil

@@ -1,0 +1,189 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// DefaultFailureDelay is when a failed attempt is answered: later than the
+// slowest source usually answers. PAM's own delay after a wrong password is 2 s,
+// give or take a quarter, and often given to wrong passwords alone.
+const DefaultFailureDelay = 3 * time.Second
+
+// GuardOptions is the configuration of a [Guard].
+type GuardOptions struct {
+	// FailureDelay is how long after a source was asked a refusal is answered, or
+	// twice, three times that and so on if the source takes longer; 0 is
+	// [DefaultFailureDelay].
+	FailureDelay time.Duration
+
+	// CacheTime is how long a login is remembered that was found right; 0 is not
+	// at all. Until then, at most, a source does not see that its password or
+	// what else it judges by has changed.
+	CacheTime time.Duration
+
+	// Files gives the paths of those files whose change forgets all remembered
+	// logins at once; one that appears or vanishes has changed. It is called for
+	// each login if CacheTime is set. Nil is none.
+	Files func() []string
+
+	// Deny and Allow say from where nobody, and from where alone somebody, may
+	// log in. Deny wins: an address in both is refused. An empty Allow, the zero
+	// value, is everywhere. Who is refused hears that the password is wrong.
+	Deny, Allow Networks
+
+	// UserNetworks says from where alone an account may log in. A key is a user
+	// name or, as "@domain", stands for those of a domain that have no key of
+	// their own. Case does not count. The name that was typed and the account's
+	// own name must both be allowed. Only the right password tells of it.
+	UserNetworks map[string]Networks
+}
+
+// Guard stands before the sources of accounts: every attempt to log in goes
+// through it. Its methods may be called from many goroutines at once.
+//
+// Invariants:
+//   - How long a refusal takes tells neither whether the user exists nor whether
+//     the password was right.
+//   - Who fails waits longer each time, before a source is asked: an address
+//     whatever names it tries, an account whatever addresses try it. From an
+//     address where it has logged in, an account never waits because of others.
+//   - A bounded number of attempts is under way, and what is kept about past ones
+//     is bounded; neither an address nor a network nor the owner of an account can
+//     take it all.
+//   - Only attempts that are right leave no count: not faults, or a source that is
+//     down would let guess for free those that are up.
+//   - Nothing of a password is kept but, for a login that is remembered, a keyed
+//     hash of it. Remembered logins answer no sooner than others that an address
+//     has to wait, so they make no oracle.
+type Guard struct {
+	throttle *throttle
+	memory   *memory
+
+	mu      sync.Mutex
+	options GuardOptions // with defaults, and keys folded
+}
+
+// NewGuard makes a guard that knows nobody yet.
+func NewGuard(o GuardOptions) *Guard {
+	g := &Guard{throttle: newThrottle(), memory: newMemory()}
+	g.Set(o)
+	return g
+}
+
+// Set takes another configuration for attempts that begin later. What has been
+// learnt stays.
+func (g *Guard) Set(o GuardOptions) {
+	if o.FailureDelay == 0 {
+		o.FailureDelay = DefaultFailureDelay
+	}
+	folded := make(map[string]Networks, len(o.UserNetworks))
+	for name, networks := range o.UserNetworks {
+		folded[foldUser(name)] = networks
+	}
+	o.UserNetworks = folded
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.options = o
+}
+
+// Forget forgets all remembered logins: sources have changed as a whole. Who has
+// failed, and where accounts are known, stays.
+func (g *Guard) Forget() { g.memory.forget() }
+
+// Do makes one attempt: it waits where it must, and calls verify unless the login
+// is remembered. One with an empty password, as APOP's, is never remembered.
+// [ErrBusy] is an attempt that was not made; other errors are those of verify, or
+// wrap [ErrCredentials] or [ErrDenied] for an address that is not allowed, or
+// [ErrTemporary] where ctx ends. Refusals come late, and all others at once.
+func (g *Guard) Do(ctx context.Context, l Login, verify func(context.Context) (*Account, error)) (*Account, error) {
+	g.mu.Lock()
+	o := g.options
+	g.mu.Unlock()
+	attempt, err := g.throttle.enter(g.throttle.who(l))
+	if err != nil {
+		return nil, err
+	}
+	defer attempt.leave()
+	if err := o.everybody(l); err != nil {
+		return nil, o.late(ctx, time.Now(), err)
+	}
+	if err := attempt.ask(ctx); err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	account, err := g.verify(ctx, &o, l, verify)
+	switch {
+	case err == nil:
+		attempt.succeed()
+		return account, nil
+	case errors.Is(err, ErrCredentials), errors.Is(err, ErrDenied):
+		attempt.fail()
+		return nil, o.late(ctx, begin, err)
+	}
+	return nil, err
+}
+
+// verify asks the memory, then the source, and then whether the account may log in
+// from there.
+func (g *Guard) verify(ctx context.Context, o *GuardOptions, l Login, verify func(context.Context) (*Account, error)) (*Account, error) {
+	if o.CacheTime <= 0 || l.Password == "" {
+		return o.user(l)(verify(ctx))
+	}
+	var paths []string
+	if o.Files != nil {
+		paths = o.Files()
+	}
+	key := g.memory.key(l)
+	account, now := g.memory.find(key, o.CacheTime, paths)
+	if account == nil {
+		var err error
+		if account, err = verify(ctx); err != nil {
+			return nil, err
+		}
+		g.memory.put(key, account, now)
+	}
+	return o.user(l)(account, nil)
+}
+
+// late waits until a refusal is answered, if ctx does not end before.
+func (o *GuardOptions) late(ctx context.Context, begin time.Time, refusal error) error {
+	// Never at an instant that tells how long the source took.
+	_ = sleep(ctx, o.FailureDelay-time.Since(begin)%o.FailureDelay)
+	return refusal
+}
+
+// everybody refuses addresses that nobody may log in from.
+func (o *GuardOptions) everybody(l Login) error {
+	switch {
+	case o.Deny.Contains(l.Remote):
+		return fmt.Errorf("auth: %w: the client's address is in a network that is denied", ErrCredentials)
+	case !o.Allow.IsEmpty() && !o.Allow.Contains(l.Remote):
+		return fmt.Errorf("auth: %w: the client's address is in no network that is allowed", ErrCredentials)
+	}
+	return nil
+}
+
+// user refuses an account from an address that it may not log in from.
+func (o *GuardOptions) user(l Login) func(*Account, error) (*Account, error) {
+	return func(account *Account, err error) (*Account, error) {
+		if err != nil || len(o.UserNetworks) == 0 {
+			return account, err
+		}
+		for _, name := range []string{l.User, account.Name} {
+			name = foldUser(name)
+			networks, ok := o.UserNetworks[name]
+			if !ok {
+				_, domain := splitUser(name)
+				networks, ok = o.UserNetworks["@"+domain]
+			}
+			if ok && !networks.Contains(l.Remote) {
+				return nil, fmt.Errorf("auth: %w: the client's address is in no network that is allowed for %q", ErrDenied, name)
+			}
+		}
+		return account, nil
+	}
+}

@@ -1,0 +1,169 @@
+package auth
+
+import (
+	"container/list"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxRemembered bounds the logins in memory, at most about 10 MB; the oldest one
+// gives way.
+const maxRemembered = 20_000
+
+// loginKey is a keyed hash of a login.
+type loginKey [sha256.Size]byte
+
+// memory has logins that were right, for a time. Of a login it keeps a hash that
+// needs the process's secret to be computed, and of a password nothing else. A
+// login counts from its own address alone, since its source may have judged by
+// that. Logins that are asked about at the same time are not joined: sources bear
+// them anyway, and one answer for several would need the password for longer.
+type memory struct {
+	secret [sha256.Size]byte
+
+	mu      sync.Mutex
+	logins  map[loginKey]*list.Element // of *remembered
+	order   list.List                  // the oldest first
+	files   []version                  // as they were for all logins in memory
+	version uint64                     // counts changes of files, and Forget
+}
+
+type remembered struct {
+	key     loginKey
+	account Account
+	since   time.Time
+}
+
+// version is a file at one time.
+type version struct {
+	path   string
+	absent bool
+	stamp  stamp
+}
+
+// moment says what a login that is looked up now would rely on.
+type moment struct {
+	version uint64
+	settled bool // a further change of a file would show
+}
+
+func newMemory() *memory {
+	m := &memory{logins: make(map[loginKey]*list.Element)}
+	rand.Read(m.secret[:]) // never fails
+	return m
+}
+
+// key is the hash of all that a source judges by.
+func (m *memory) key(l Login) (key loginKey) {
+	address, _ := l.Remote.MarshalBinary() // never fails
+	text := make([]byte, 0, len(l.User)+len(l.Password)+len(address)+3*binary.MaxVarintLen64)
+	for _, part := range []string{l.User, l.Password, string(address)} {
+		text = binary.AppendUvarint(text, uint64(len(part)))
+		text = append(text, part...)
+	}
+	h := hmac.New(sha256.New, m.secret[:])
+	h.Write(text)
+	clear(text)
+	h.Sum(key[:0])
+	return key
+}
+
+// find gives the account of a login that was right at most age ago and since the
+// last change of a file, or nil. The moment is for put, if the login turns out to
+// be right.
+func (m *memory) find(key loginKey, age time.Duration, paths []string) (*Account, moment) {
+	files, settled := versions(paths)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !settled || !slices.Equal(files, m.files) {
+		m.clear()
+		m.files = files
+	}
+	now := moment{m.version, settled}
+	element := m.logins[key]
+	if element == nil {
+		return nil, now
+	}
+	r := element.Value.(*remembered)
+	if time.Since(r.since) >= age {
+		m.remove(element)
+		return nil, now
+	}
+	return r.account.clone(), now
+}
+
+// put remembers a login that was found right after a moment, unless files have
+// been seen to change since then, or might have changed without a trace.
+func (m *memory) put(key loginKey, account *Account, at moment) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !at.settled || at.version != m.version {
+		return
+	}
+	if old := m.logins[key]; old != nil {
+		m.remove(old)
+	}
+	if m.order.Len() >= maxRemembered {
+		m.remove(m.order.Front())
+	}
+	m.logins[key] = m.order.PushBack(&remembered{key, *account.clone(), time.Now()})
+}
+
+// forget forgets all logins, those too that are being asked about now.
+func (m *memory) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clear()
+}
+
+func (m *memory) clear() {
+	m.version++
+	clear(m.logins)
+	m.order.Init()
+}
+
+func (m *memory) remove(element *list.Element) {
+	delete(m.logins, element.Value.(*remembered).key)
+	m.order.Remove(element)
+}
+
+// versions looks at files. settled is false where a file has just changed, so
+// that its next change might not show, or can't be looked at.
+func versions(paths []string) (files []version, settled bool) {
+	files, settled = make([]version, len(paths)), true
+	for i, path := range paths {
+		files[i].path = path
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			files[i].absent = true
+		case err != nil:
+			settled = false
+		default:
+			files[i].stamp = stampOf(info)
+			settled = settled && files[i].stamp.settled(time.Now())
+		}
+	}
+	return files, settled
+}
+
+// clone gives a copy that has nothing in common with the account.
+func (a *Account) clone() *Account {
+	c := *a
+	c.Groups = slices.Clone(a.Groups)
+	for _, id := range []**uint32{&c.UID, &c.GID} {
+		if *id != nil {
+			value := **id
+			*id = &value
+		}
+	}
+	return &c
+}

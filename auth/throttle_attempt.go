@@ -1,0 +1,194 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+)
+
+// attempt is one that is under way. It is used by one goroutine: enter, ask,
+// then fail or succeed, leave.
+type attempt struct {
+	*throttle
+	who
+	regular bool // the account is known at the address
+	place   place
+	turns   *turns
+	asking  bool          // it has its turn
+	counted time.Duration // when it was counted as a failure
+}
+
+// enter lets an attempt in, or gives ErrBusy. After it comes leave.
+func (t *throttle) enter(w who) (*attempt, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := &attempt{throttle: t, who: w, regular: t.known.has(w.account, w.address, t.now())}
+	a.place.address = w.address
+	if a.regular {
+		a.place.account = w.account
+	}
+	a.turns = t.places[a.place]
+	if a.turns == nil {
+		a.turns = &turns{asking: make(chan struct{}, maxAsking)}
+	}
+	inUse := a.pool()
+	left := maxAttempts - *inUse
+	if a.turns.attempts >= left/addressShare || w.inSite && !a.regular && t.siteUse[w.site] >= left/siteShare {
+		return nil, fmt.Errorf("auth: %w", ErrBusy)
+	}
+	*inUse++
+	a.turns.attempts++
+	t.places[a.place] = a.turns
+	if w.inSite && !a.regular {
+		t.siteUse[w.site]++
+	}
+	return a, nil
+}
+
+// pool is the number of attempts among which this one counts.
+func (a *attempt) pool() *int {
+	if a.regular {
+		return &a.regulars
+	}
+	return &a.strangers
+}
+
+// leave ends the attempt.
+func (a *attempt) leave() {
+	a.endTurn()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	*a.pool()--
+	if a.turns.attempts--; a.turns.attempts == 0 {
+		delete(a.places, a.place)
+	}
+	if a.inSite && !a.regular {
+		if a.siteUse[a.site]--; a.siteUse[a.site] == 0 {
+			delete(a.siteUse, a.site)
+		}
+	}
+}
+
+// ask waits until a source may be asked. Nothing is counted if ctx ends first.
+func (a *attempt) ask(ctx context.Context) error {
+	select {
+	case a.turns.asking <- struct{}{}:
+		a.asking = true
+	case <-ctx.Done():
+		return givenUp(ctx)
+	}
+	if err := sleep(ctx, a.count()); err != nil {
+		a.takeBack()
+		return err
+	}
+	return nil
+}
+
+// endTurn lets the next attempt of the same place ask.
+func (a *attempt) endTurn() {
+	if a.asking {
+		a.asking = false
+		<-a.turns.asking
+	}
+}
+
+// count counts the attempt as a failure and says how long it waits for others.
+func (a *attempt) count() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.counted = a.now()
+	delay := penalty(a.addresses.of(a.address, a.counted), freeFailures)
+	if a.inSite {
+		delay = max(delay, penalty(a.sites.of(a.site, a.counted), freeSiteFailures))
+	}
+	if !a.regular {
+		delay = max(delay, penalty(a.accounts.of(a.account, a.counted), freeFailures))
+		a.add()
+	}
+	return delay
+}
+
+// add adds to the counts. With mu held.
+func (a *attempt) add() {
+	a.addresses.add(a.address, a.counted)
+	if a.inSite {
+		a.sites.add(a.site, a.counted)
+	}
+	if !a.regular {
+		a.accounts.add(a.account, a.counted)
+	}
+}
+
+// penalty is the delay after a number of failures.
+func penalty(count float64, free int) time.Duration {
+	further := int(math.Round(count)) - free
+	if further < 0 {
+		return 0
+	}
+	const enough = 30 // doublings: far above the bound, far below an overflow
+	return min(firstPenalty<<min(further, enough), maxPenalty)
+}
+
+// takeBack makes undone that the attempt was counted.
+func (a *attempt) takeBack() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.uncount()
+}
+
+// uncount is takeBack with mu held.
+func (a *attempt) uncount() {
+	if a.regular {
+		return
+	}
+	now := a.now()
+	a.addresses.takeBack(a.address, a.counted, now)
+	a.accounts.takeBack(a.account, a.counted, now)
+	if a.inSite {
+		a.sites.takeBack(a.site, a.counted, now)
+	}
+}
+
+// fail ends the asking of an attempt whose login was refused.
+func (a *attempt) fail() {
+	if a.regular {
+		a.mu.Lock()
+		a.counted = a.now()
+		a.add()
+		a.mu.Unlock()
+	}
+	a.endTurn()
+}
+
+// succeed ends the asking of an attempt whose login is right. The account is
+// known at the address from now on, and the address's failures count less:
+// among many behind one address somebody always has an old password.
+func (a *attempt) succeed() {
+	a.mu.Lock()
+	a.uncount()
+	if a.known.note(a.account, a.address, a.now()) {
+		a.addresses.halve(a.address)
+	}
+	a.mu.Unlock()
+	a.endTurn()
+}
+
+// sleep waits, but no longer than ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return givenUp(ctx)
+	}
+}
+
+func givenUp(ctx context.Context) error {
+	return fmt.Errorf("auth: %w: given up waiting: %w", ErrTemporary, context.Cause(ctx))
+}
