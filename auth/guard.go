@@ -109,29 +109,32 @@ func (g *Guard) Do(ctx context.Context, l Login, verify func(context.Context) (*
 	}
 	defer attempt.leave()
 	if err := o.everybody(l); err != nil {
-		return nil, o.late(ctx, time.Now(), err)
+		o.late(ctx, time.Now())
+		return nil, err
 	}
 	if err := attempt.ask(ctx); err != nil {
 		return nil, err
 	}
 	begin := time.Now()
 	account, err := g.verify(ctx, &o, l, verify)
-	switch {
-	case err == nil:
+	if err == nil {
+		err = o.user(l, account)
+	}
+	if err == nil {
 		attempt.succeed()
 		return account, nil
-	case errors.Is(err, ErrCredentials), errors.Is(err, ErrDenied):
-		attempt.fail()
-		return nil, o.late(ctx, begin, err)
+	}
+	attempt.fail()
+	if errors.Is(err, ErrCredentials) || errors.Is(err, ErrDenied) {
+		o.late(ctx, begin)
 	}
 	return nil, err
 }
 
-// verify asks the memory, then the source, and then whether the account may log in
-// from there.
+// verify asks the memory and then the source.
 func (g *Guard) verify(ctx context.Context, o *GuardOptions, l Login, verify func(context.Context) (*Account, error)) (*Account, error) {
 	if o.CacheTime <= 0 || l.Password == "" {
-		return o.user(l)(verify(ctx))
+		return verify(ctx)
 	}
 	var paths []string
 	if o.Files != nil {
@@ -139,21 +142,20 @@ func (g *Guard) verify(ctx context.Context, o *GuardOptions, l Login, verify fun
 	}
 	key := g.memory.key(l)
 	account, now := g.memory.find(key, o.CacheTime, paths)
-	if account == nil {
-		var err error
-		if account, err = verify(ctx); err != nil {
-			return nil, err
-		}
+	if account != nil {
+		return account, nil
+	}
+	account, err := verify(ctx)
+	if err == nil {
 		g.memory.put(key, account, now)
 	}
-	return o.user(l)(account, nil)
+	return account, err
 }
 
-// late waits until a refusal is answered, if ctx does not end before.
-func (o *GuardOptions) late(ctx context.Context, begin time.Time, refusal error) error {
-	// Never at an instant that tells how long the source took.
+// late waits until a refusal is answered, if ctx does not end before: never at an
+// instant that tells how long the source took.
+func (o *GuardOptions) late(ctx context.Context, begin time.Time) {
 	_ = sleep(ctx, o.FailureDelay-time.Since(begin)%o.FailureDelay)
-	return refusal
 }
 
 // everybody refuses addresses that nobody may log in from.
@@ -168,22 +170,19 @@ func (o *GuardOptions) everybody(l Login) error {
 }
 
 // user refuses an account from an address that it may not log in from.
-func (o *GuardOptions) user(l Login) func(*Account, error) (*Account, error) {
-	return func(account *Account, err error) (*Account, error) {
-		if err != nil || len(o.UserNetworks) == 0 {
-			return account, err
-		}
-		for _, name := range []string{l.User, account.Name} {
-			name = foldUser(name)
-			networks, ok := o.UserNetworks[name]
-			if !ok {
-				_, domain := splitUser(name)
-				networks, ok = o.UserNetworks["@"+domain]
-			}
-			if ok && !networks.Contains(l.Remote) {
-				return nil, fmt.Errorf("auth: %w: the client's address is in no network that is allowed for %q", ErrDenied, name)
-			}
-		}
-		return account, nil
+func (o *GuardOptions) user(l Login, account *Account) error {
+	if len(o.UserNetworks) == 0 {
+		return nil
 	}
+	for _, name := range []string{l.User, account.Name} {
+		name = foldUser(name)
+		networks, ok := o.UserNetworks[name]
+		if _, domain := splitUser(name); !ok && domain != "" {
+			networks, ok = o.UserNetworks["@"+domain]
+		}
+		if ok && !networks.Contains(l.Remote) {
+			return fmt.Errorf("auth: %w: the client's address is in no network that is allowed for %q", ErrDenied, name)
+		}
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -64,14 +65,7 @@ func (p *Passwd) Verify(ctx context.Context, l Login) (*Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
-	return p.login(ctx, l.User, l.Remote, func(s secret) bool {
-		for _, password := range passwords {
-			if s.match(password) {
-				return true
-			}
-		}
-		return false
-	})
+	return p.login(ctx, l.User, l.Remote, anyOf(passwords))
 }
 
 // VerifyAPOP is [Passwd.Verify] with an APOP digest in place of a password:
@@ -127,6 +121,11 @@ func (p *Passwd) login(ctx context.Context, user string, remote netip.Addr, matc
 		return &found.account, nil
 	}
 	return nil, fmt.Errorf("auth: %s: %w", found.where, err)
+}
+
+// anyOf matches a secret that is one of a password's forms.
+func anyOf(passwords []string) func(secret) bool {
+	return func(s secret) bool { return slices.ContainsFunc(passwords, s.match) }
 }
 
 // try waits for a processor and calls match.

@@ -150,7 +150,8 @@ func (a *attempt) uncount() {
 	}
 }
 
-// fail ends the asking of an attempt whose login was refused.
+// fail ends the asking of an attempt whose login was refused, or that ended in a
+// fault, which a client can bring about by hanging up.
 func (a *attempt) fail() {
 	if a.regular {
 		a.mu.Lock()
