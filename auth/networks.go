@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // localNetwork stands in a list for connections without an address.
@@ -40,14 +41,14 @@ func ParseNetworks(list []string) (Networks, error) {
 }
 
 func parseNetwork(item string) (netip.Prefix, error) {
-	prefix, err := netip.ParsePrefix(item)
-	if err != nil {
-		addr, err := netip.ParseAddr(item)
-		if err != nil {
-			return prefix, errors.New(`expected an address, a network such as 192.0.2.0/24, or "local"`)
-		}
+	// A zone may hold a slash, so that what is no network could be an address.
+	if addr, err := netip.ParseAddr(item); err == nil && !strings.Contains(item, "/") {
 		addr = addr.Unmap().WithZone("")
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(item)
+	if err != nil {
+		return prefix, errors.New(`expected an address, a network such as 192.0.2.0/24, or "local"`)
 	}
 	if prefix.Addr().Is4In6() {
 		const mapping = 96 // length of ::ffff:0:0/96 (RFC 4291, section 2.5.5.2)
