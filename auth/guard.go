@@ -77,7 +77,7 @@ func NewGuard(o GuardOptions) *Guard {
 // Set takes another configuration for attempts that begin later. What has been
 // learnt stays.
 func (g *Guard) Set(o GuardOptions) {
-	if o.FailureDelay == 0 {
+	if o.FailureDelay <= 0 {
 		o.FailureDelay = DefaultFailureDelay
 	}
 	folded := make(map[string]Networks, len(o.UserNetworks))
