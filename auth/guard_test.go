@@ -156,7 +156,7 @@ func TestGuardGivesUp(t *testing.T) {
 			}
 		}
 		within(time.Second, ErrCredentials, true) // until the refusal is answered
-		for range maxAsking {
+		for range placeLimits[addressPlace].asking {
 			go func() { _, _ = g.Do(t.Context(), l, answer(5*time.Second, ErrCredentials)) }()
 		}
 		time.Sleep(2 * time.Second)
@@ -230,7 +230,7 @@ func (g *Guard) idle(t *testing.T) {
 	th := g.throttle
 	th.mu.Lock()
 	defer th.mu.Unlock()
-	if th.strangers != 0 || th.regulars != 0 || len(th.places) != 0 || len(th.siteUse) != 0 {
-		t.Errorf("%d strangers, %d regulars, %d places, %d sites under way", th.strangers, th.regulars, len(th.places), len(th.siteUse))
+	if th.strangers != 0 || th.regulars != 0 || len(th.occupied) != 0 {
+		t.Errorf("%d strangers, %d regulars, %d places under way", th.strangers, th.regulars, len(th.occupied))
 	}
 }

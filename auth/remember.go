@@ -83,7 +83,7 @@ func (m *memory) find(key loginKey, age time.Duration, paths []string) (*Account
 	files, settled := versions(paths)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !settled || !slices.Equal(files, m.files) {
+	if !slices.Equal(files, m.files) {
 		m.clear()
 		m.files = files
 	}

@@ -273,6 +273,11 @@ func TestMemoryIsBounded(t *testing.T) {
 				t.Errorf("login %d is remembered: %v", n, !want)
 			}
 		}
+		at := moment{m.version, false}
+		m.put(key(0), &Account{}, at)
+		if account, _ := m.find(key(0), time.Hour, nil); account != nil {
+			t.Error("a login is remembered that relies on a file which has just changed")
+		}
 		// Twice the same takes one place.
 		_, now := m.find(key(more), time.Hour, nil)
 		m.put(key(more), &Account{}, now)

@@ -31,41 +31,19 @@ const (
 	firstPenalty = time.Second
 	maxPenalty   = 15 * time.Second
 
-	// maxAsking is how many attempts of an address ask a source at once, until
-	// they are known to be right or wrong: those that would not be delayed if
-	// all of them failed. So a crowd with right passwords waits for nobody's
-	// penalty but only for its turn, and attempts at the same time are no more
-	// than as many in a row.
-	maxAsking = freeFailures
-
 	// maxAttempts bounds the attempts under way, asking or waiting, once for
-	// those from where the account is known and once for others: each is a
-	// goroutine, and a session that exists anyway.
+	// strangers and once for regulars: each is a goroutine, and a session that
+	// exists anyway.
 	maxAttempts = 4000
-
-	// addressShare and siteShare bound the attempts under way of one address and
-	// of one /48 by what is left of maxAttempts for others: one address gets a
-	// tenth, and the more are in use, the less a further one gets, so that it
-	// takes hundreds of addresses to leave nothing for another one.
-	addressShare = 9
-	siteShare    = 2
 )
 
 // addressKey is a client's IPv4 address, or the /64 of its IPv6 address, since
-// that is what one household gets at least; or, in the table of sites, the /48.
-// Connections without an address, and those of ::1, have the zero value.
+// that is what one household gets at least; or, of a site, the /48. Connections
+// without an address, and those of ::1, have the zero value.
 type addressKey [16]byte
 
 // accountKey is a keyed hash of a folded user name.
 type accountKey [16]byte
-
-// place is where attempts take turns: an address, or an account there if it is
-// known there. So an attacker behind a common address makes nobody wait for a
-// turn who has logged in from there.
-type place struct {
-	address addressKey
-	account accountKey // zero if not known
-}
 
 // who makes an attempt, on what.
 type who struct {
@@ -75,10 +53,11 @@ type who struct {
 	account accountKey
 }
 
-// throttle makes those wait who fail. An attempt counts as a failure from when a
-// source is asked until it succeeds: an address's, its site's, and the account's.
-// Where the account is known it does not wait for the account's failures, and
-// counts only once it has failed, and not as one of the account.
+// throttle makes those wait who fail. An account is a regular at an address where
+// it has logged in, and a stranger elsewhere. A stranger's attempt counts as a
+// failure from when a source is asked until it succeeds: as one of the address, of
+// its site, and of the account. A regular does not wait for the account's failures,
+// and counts, once it has failed, as one of the address and its site alone.
 type throttle struct {
 	start  time.Time // what the times of the tables are counted from
 	secret [sha256.Size]byte
@@ -88,20 +67,13 @@ type throttle struct {
 	sites     failures[addressKey]
 	accounts  failures[accountKey]
 	known     known
-	places    map[place]*turns
-	siteUse   map[addressKey]int // attempts under way, strangers' only
-	strangers int                // attempts under way in all
-	regulars  int                // the same where the account is known
-}
-
-// turns is a place with attempts under way.
-type turns struct {
-	attempts int
-	asking   chan struct{} // holds one element for each attempt that has its turn
+	occupied  map[place]*turns
+	strangers int // attempts under way in all
+	regulars  int
 }
 
 func newThrottle() *throttle {
-	t := &throttle{start: time.Now(), places: make(map[place]*turns), siteUse: make(map[addressKey]int)}
+	t := &throttle{start: time.Now(), occupied: make(map[place]*turns)}
 	rand.Read(t.secret[:]) // never fails
 	return t
 }
@@ -109,7 +81,7 @@ func newThrottle() *throttle {
 func (t *throttle) now() time.Duration { return time.Since(t.start) }
 
 func (t *throttle) who(l Login) who {
-	w := who{account: accountKey(t.hash([]byte(foldUser(l.User)))[:])}
+	w := who{account: t.keyOf(l.User)}
 	remote := l.Remote.Unmap().WithZone("")
 	switch {
 	case remote.Is4():
@@ -126,11 +98,10 @@ func network(addr netip.Addr, bits int) addressKey {
 	return netip.PrefixFrom(addr, bits).Masked().Addr().As16()
 }
 
-// hash is a hash that nobody outside can compute.
-func (t *throttle) hash(data []byte) []byte {
+func (t *throttle) keyOf(user string) accountKey {
 	h := hmac.New(sha256.New, t.secret[:])
-	h.Write(data)
-	return h.Sum(nil)
+	h.Write([]byte(foldUser(user)))
+	return accountKey(h.Sum(nil)[:len(accountKey{})])
 }
 
 // foldUser gives the one form of all that [nameForms] looks up as one user.

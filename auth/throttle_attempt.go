@@ -12,10 +12,10 @@ import (
 type attempt struct {
 	*throttle
 	who
-	regular bool // the account is known at the address
-	place   place
-	turns   *turns
-	asking  bool          // it has its turn
+	regular bool
+	places  []place
+	turns   []*turns      // of the places
+	taken   int           // of the turns, the first ones
 	counted time.Duration // when it was counted as a failure
 }
 
@@ -24,30 +24,17 @@ func (t *throttle) enter(w who) (*attempt, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := &attempt{throttle: t, who: w, regular: t.known.has(w.account, w.address, t.now())}
-	a.place.address = w.address
-	if a.regular {
-		a.place.account = w.account
-	}
-	a.turns = t.places[a.place]
+	a.places = w.places(a.regular)
+	a.turns = t.admit(a.places, maxAttempts-*a.underWay())
 	if a.turns == nil {
-		a.turns = &turns{asking: make(chan struct{}, maxAsking)}
-	}
-	inUse := a.pool()
-	left := maxAttempts - *inUse
-	if a.turns.attempts >= left/addressShare || w.inSite && !a.regular && t.siteUse[w.site] >= left/siteShare {
 		return nil, fmt.Errorf("auth: %w", ErrBusy)
 	}
-	*inUse++
-	a.turns.attempts++
-	t.places[a.place] = a.turns
-	if w.inSite && !a.regular {
-		t.siteUse[w.site]++
-	}
+	*a.underWay()++
 	return a, nil
 }
 
-// pool is the number of attempts among which this one counts.
-func (a *attempt) pool() *int {
+// underWay is the number of attempts among which this one counts.
+func (a *attempt) underWay() *int {
 	if a.regular {
 		return &a.regulars
 	}
@@ -59,24 +46,19 @@ func (a *attempt) leave() {
 	a.endTurn()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	*a.pool()--
-	if a.turns.attempts--; a.turns.attempts == 0 {
-		delete(a.places, a.place)
-	}
-	if a.inSite && !a.regular {
-		if a.siteUse[a.site]--; a.siteUse[a.site] == 0 {
-			delete(a.siteUse, a.site)
-		}
-	}
+	*a.underWay()--
+	a.dismiss(a.places)
 }
 
 // ask waits until a source may be asked. Nothing is counted if ctx ends first.
 func (a *attempt) ask(ctx context.Context) error {
-	select {
-	case a.turns.asking <- struct{}{}:
-		a.asking = true
-	case <-ctx.Done():
-		return givenUp(ctx)
+	for _, here := range a.turns {
+		select {
+		case here.asking <- struct{}{}:
+			a.taken++
+		case <-ctx.Done():
+			return givenUp(ctx)
+		}
 	}
 	if err := sleep(ctx, a.count()); err != nil {
 		a.takeBack()
@@ -85,12 +67,12 @@ func (a *attempt) ask(ctx context.Context) error {
 	return nil
 }
 
-// endTurn lets the next attempt of the same place ask.
+// endTurn lets the next attempts ask.
 func (a *attempt) endTurn() {
-	if a.asking {
-		a.asking = false
-		<-a.turns.asking
+	for _, here := range a.turns[:a.taken] {
+		<-here.asking
 	}
+	a.taken = 0
 }
 
 // count counts the attempt as a failure and says how long it waits for others.

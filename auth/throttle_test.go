@@ -112,36 +112,46 @@ func TestParallelFailures(t *testing.T) {
 	}
 }
 
-// A crowd behind one address with right passwords waits for no penalty, and its
-// next logins for no turn either.
+// A crowd with right passwords behind one address, or in one site, waits for no
+// penalty, and with its next logins for no turn either.
 func TestCrowdIsNotDelayed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := NewGuard(GuardOptions{})
-		const users = 300
-		login := func() time.Duration {
-			var all sync.WaitGroup
-			begin := time.Now()
-			for n := range users {
-				all.Go(func() {
-					if _, err := g.Do(t.Context(), from(fmt.Sprint("user", n), "192.0.2.1"), answer(10*time.Millisecond, nil)); err != nil {
-						t.Error(err)
-					}
-				})
+	const users, takes = 300, 10 * time.Millisecond
+	for _, c := range []struct {
+		about  string
+		next   func(n int) Login
+		asking int
+	}{
+		{"one address", func(n int) Login { return from(fmt.Sprint("user", n), "192.0.2.1") }, freeFailures},
+		{"one /48", func(n int) Login { return from(fmt.Sprint("user", n), fmt.Sprintf("2001:db8:1:%x::1", n)) }, freeSiteFailures},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := NewGuard(GuardOptions{})
+			login := func() time.Duration {
+				var all sync.WaitGroup
+				begin := time.Now()
+				for n := range users {
+					all.Go(func() {
+						if _, err := g.Do(t.Context(), c.next(n), answer(takes, nil)); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				all.Wait()
+				return time.Since(begin)
 			}
-			all.Wait()
-			return time.Since(begin)
-		}
-		if first := login(); first != users/maxAsking*10*time.Millisecond {
-			t.Errorf("all are in after %v", first)
-		}
-		if second := login(); second != 10*time.Millisecond {
-			t.Errorf("all are in again after %v", second)
-		}
-		if n := g.throttle.addresses.of(g.throttle.who(from("", "192.0.2.1")).address, g.throttle.now()); n > 0 {
-			t.Errorf("%v failures are counted", n)
-		}
-		g.idle(t)
-	})
+			if first := login(); first != time.Duration(users/c.asking)*takes {
+				t.Errorf("%s: all are in after %v", c.about, first)
+			}
+			if second := login(); second != takes {
+				t.Errorf("%s: all are in again after %v", c.about, second)
+			}
+			th := g.throttle
+			if n := len(th.addresses.counts) + len(th.sites.counts) + len(th.accounts.counts); n > 0 {
+				t.Errorf("%s: %v failures are counted", c.about, n)
+			}
+			g.idle(t)
+		})
+	}
 }
 
 // Whatever others do to an account, where it has logged in it does so at once.
@@ -202,18 +212,19 @@ func TestOwnAccountIsNoHelp(t *testing.T) {
 func TestCrowdOutweighsAnOldPassword(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGuard(GuardOptions{})
-		for range 120 { // an hour
-			go func() { _, _ = g.Do(t.Context(), from("old", "192.0.2.1"), answer(0, ErrCredentials)) }()
-			time.Sleep(30 * time.Second)
-			for n := range 20 {
-				if took, err := g.try(t, from(fmt.Sprint("user", n), "192.0.2.1"), answer(0, nil)); err != nil || took > 8*time.Second {
-					t.Fatalf("user %d: %v after %v", n, err, took)
+		var all sync.WaitGroup
+		for n := range 360 { // an hour
+			all.Go(func() { _, _ = g.Do(t.Context(), from("old", "192.0.2.1"), answer(0, ErrCredentials)) })
+			time.Sleep(5 * time.Second)
+			all.Go(func() {
+				l := from(fmt.Sprint("user", n%40), "192.0.2.1")
+				if took, err := g.try(t, l, answer(0, nil)); err != nil || took > 4*time.Second {
+					t.Errorf("%s, after %d s: %v after %v", l.User, n*10, err, took)
 				}
-			}
+			})
+			time.Sleep(5 * time.Second)
 		}
-		if took, err := g.try(t, from("user1", "192.0.2.1"), answer(0, nil)); err != nil || took > 4*time.Second {
-			t.Errorf("after an hour: %v after %v", err, took)
-		}
+		all.Wait()
 	})
 }
 
@@ -248,8 +259,9 @@ func TestAttemptsAreBounded(t *testing.T) {
 		{"one address", func(n int) Login { return from(fmt.Sprint("user", n), "192.0.2.1") }, maxAttempts / 10},
 		{"one user, one address", func(int) Login { return from("joe", "192.0.2.1") }, maxAttempts / 10},
 		{"one /64", func(n int) Login { return from("joe", fmt.Sprintf("2001:db8::%x:1", n)) }, maxAttempts / 10},
-		{"one /48", func(n int) Login { return from("joe", fmt.Sprintf("2001:db8:1:%x::1", n)) }, maxAttempts / 3},
-		{"everybody", func(n int) Login { return from("joe", fmt.Sprintf("10.%d.%d.1", n/250, n%250)) }, maxAttempts - addressShare + 1},
+		{"one /48", func(n int) Login { return from(fmt.Sprint("user", n), fmt.Sprintf("2001:db8:1:%x::1", n)) }, maxAttempts / 3},
+		{"one user", func(n int) Login { return from("joe", fmt.Sprintf("10.%d.%d.1", n/250, n%250)) }, maxAttempts / 2},
+		{"everybody", func(n int) Login { return from(fmt.Sprint("user", n), fmt.Sprintf("10.%d.%d.1", n/250, n%250)) }, maxAttempts - 8},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			g := NewGuard(GuardOptions{})
@@ -260,7 +272,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 			if in != c.want {
 				t.Errorf("%s: %d attempts under way, want %d", c.about, in, c.want)
 			}
-			if c.want < maxAttempts/2 {
+			if c.want <= maxAttempts/2 {
 				if took, err := g.try(t, from("other", "198.51.100.1"), answer(0, nil)); err != nil || took != 0 {
 					t.Errorf("%s: another address: %v after %v", c.about, err, took)
 				}
@@ -278,7 +290,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 func TestShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGuard(GuardOptions{})
-		_, release := hold(t, g, 100*100, func(n int) Login { return from("joe", fmt.Sprintf("10.0.0.%d", n%100)) })
+		_, release := hold(t, g, 100*100, func(n int) Login { return from(fmt.Sprint("user", n), fmt.Sprintf("10.0.0.%d", n%100)) })
 		if took, err := g.try(t, from("other", "198.51.100.1"), answer(0, nil)); err != nil || took != 0 {
 			t.Errorf("%v after %v", err, took)
 		}
@@ -301,6 +313,9 @@ func TestMillionAddresses(t *testing.T) {
 	for n := range 1_000_000 {
 		now = time.Duration(n) * time.Second / rate
 		th.addresses.add(key(n), now)
+		if n%1000 == 999 {
+			th.addresses.add(key(n-500), now)
+		}
 		if n%50_000 == 0 {
 			if got, want := th.addresses.of(guilty, now), 8*math.Exp2(-now.Seconds()/failureHalfLife.Seconds()); want > 4 && math.Abs(got-want) > 0.01 {
 				t.Errorf("after %d others %v failures are left, want %v", n, got, want)
@@ -387,6 +402,34 @@ func TestPenalty(t *testing.T) {
 			t.Errorf("%v failures of which %d are free: %v, want %v", c.count, c.free, got, c.want)
 		}
 	}
+}
+
+// However many addresses an attacker has, and all at once, one account takes a
+// bounded number of guesses.
+func TestGuessesOnAnAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGuard(GuardOptions{})
+		var asked atomic.Int32
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		var all sync.WaitGroup
+		for n := range 1500 {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = g.Do(ctx, from("joe", fmt.Sprintf("10.0.%d.%d", n/250, n%250)), func(context.Context) (*Account, error) {
+						asked.Add(1)
+						return nil, ErrCredentials
+					})
+				}
+			})
+		}
+		all.Wait()
+		const most = 10 * 60 / 15 * 100 // turns
+		if n := asked.Load(); n > most+freeFailures || n < most/2 {
+			t.Errorf("%d guesses within ten minutes", n)
+		}
+		g.idle(t)
+	})
 }
 
 // Everything at once, for the race detector.
