@@ -57,8 +57,8 @@ type GuardOptions struct {
 //   - Only attempts that are right leave no count: not faults, or a source that is
 //     down would let guess for free those that are up.
 //   - Nothing of a password is kept but, for a login that is remembered, a keyed
-//     hash of it. Remembered logins answer no sooner than others that an address
-//     has to wait, so they make no oracle.
+//     hash. A login that is remembered waits for the same penalty as others do, or
+//     it would tell at once whether a guess is right.
 type Guard struct {
 	throttle *throttle
 	memory   *memory

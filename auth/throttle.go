@@ -57,7 +57,8 @@ type who struct {
 // it has logged in, and a stranger elsewhere. A stranger's attempt counts as a
 // failure from when a source is asked until it succeeds: as one of the address, of
 // its site, and of the account. A regular does not wait for the account's failures,
-// and counts, once it has failed, as one of the address and its site alone.
+// and counts, once it has failed, as one of the address and its site alone; until
+// then it counts for other attempts of the same regular.
 type throttle struct {
 	start  time.Time // what the times of the tables are counted from
 	secret [sha256.Size]byte

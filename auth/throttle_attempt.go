@@ -53,6 +53,7 @@ func (a *attempt) leave() {
 // ask waits until a source may be asked. Nothing is counted if ctx ends first.
 func (a *attempt) ask(ctx context.Context) error {
 	for _, here := range a.turns {
+		// Those who wait get their turn in order.
 		select {
 		case here.asking <- struct{}{}:
 			a.taken++
@@ -80,7 +81,11 @@ func (a *attempt) count() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.counted = a.now()
-	delay := penalty(a.addresses.of(a.address, a.counted), freeFailures)
+	failed := a.addresses.of(a.address, a.counted)
+	if a.regular {
+		failed += float64(len(a.turns[0].asking) - 1) // what the others at its place may become
+	}
+	delay := penalty(failed, freeFailures)
 	if a.inSite {
 		delay = max(delay, penalty(a.sites.of(a.site, a.counted), freeSiteFailures))
 	}

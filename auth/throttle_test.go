@@ -89,9 +89,13 @@ func TestParallelFailures(t *testing.T) {
 	for about, next := range map[string]func(n int) Login{
 		"one address": func(n int) Login { return from(fmt.Sprint("user", n), "192.0.2.1") },
 		"one user":    func(n int) Login { return from("joe", fmt.Sprintf("192.0.2.%d", n)) },
+		"a regular":   func(int) Login { return from("regular", "192.0.2.1") },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			g := NewGuard(GuardOptions{})
+			if _, err := g.try(t, from("regular", "192.0.2.1"), answer(0, nil)); err != nil {
+				t.Fatal(err)
+			}
 			var asked atomic.Int32
 			var all sync.WaitGroup
 			for n := range 100 {
