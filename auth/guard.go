@@ -50,7 +50,8 @@ type GuardOptions struct {
 //     the password was right.
 //   - Who fails waits longer each time, before a source is asked: an address
 //     whatever names it tries, an account whatever addresses try it. From an
-//     address where it has logged in, an account never waits because of others.
+//     address where it has logged in, an account never waits for what was done
+//     elsewhere.
 //   - A bounded number of attempts is under way, and what is kept about past ones
 //     is bounded; neither an address nor a network nor the owner of an account can
 //     take it all.
