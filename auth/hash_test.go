@@ -34,12 +34,10 @@ func TestNewHash(t *testing.T) {
 }
 
 func TestNewHashesDiffer(t *testing.T) {
-	for _, scheme := range []string{"yescrypt", "bcrypt"} {
-		one, err1 := NewHash(scheme, "pw")
-		two, err2 := NewHash(scheme, "pw")
-		if one == two || errors.Join(err1, err2) != nil {
-			t.Errorf("%s: %q and %q, %v", scheme, one, two, errors.Join(err1, err2))
-		}
+	one, err1 := NewHash("", "pw")
+	two, err2 := NewHash("", "pw")
+	if one == two || errors.Join(err1, err2) != nil {
+		t.Errorf("%q and %q, %v", one, two, errors.Join(err1, err2))
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// maxRemembered bounds the logins in memory, at most about 10 MB; the oldest one
-// gives way.
+// maxRemembered bounds the logins in memory, about 8 MB; the oldest one gives
+// way.
 const maxRemembered = 20_000
 
 // loginKey is a keyed hash of a login.

@@ -12,7 +12,7 @@ const (
 	// quarter of an hour.
 	failureHalfLife = 5 * time.Minute
 
-	// maxCounted bounds each table of failures: about 10 MB, and only under an
+	// maxCounted bounds each table of failures: about 8 MB, and only under an
 	// attack from, or on, so many.
 	maxCounted = 100_000
 

@@ -15,7 +15,7 @@ const (
 	// has one cannot fill the memory alone: home, work, some of a telephone.
 	maxKnownAddresses = 8
 
-	// maxKnownAccounts bounds the accounts: about 40 MB with all their addresses.
+	// maxKnownAccounts bounds the accounts: about 30 MB with all their addresses.
 	// The one without a login for longest gives way.
 	maxKnownAccounts = 100_000
 )
