@@ -47,7 +47,7 @@ func (p *Postfix) Local() Delivery {
 		d.Template = "~" + clean("/"+escape(home))
 	} else {
 		d.Setting = setting(v, "mail_spool_directory")
-		d.Template = clean(escape(spool)+"/") + "/%u"
+		d.Template = clean(escape(spool) + "/%u")
 	}
 	return d
 }
