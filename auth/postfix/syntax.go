@@ -47,11 +47,11 @@ func inBraces(s string) (string, error) {
 		case '}':
 			level--
 		}
-		if level == 0 {
-			if i == 0 || i != len(s)-1 {
-				break
-			}
+		if level == 0 && i > 0 && i == len(s)-1 {
 			return s[1:i], nil
+		}
+		if level <= 0 {
+			break
 		}
 	}
 	return "", errors.New("it needs to be in braces, {...}")

@@ -44,8 +44,10 @@ func needTruth(t *testing.T) {
 
 func tool(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
+	c := exec.Command(name, args...)
+	c.WaitDelay = time.Second // a daemon that it starts may keep its output open
+	out, err := c.CombinedOutput()
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
 	}
 	return string(out)
@@ -108,11 +110,10 @@ type delivery struct {
 	path    string // of the mailbox; "" if there was none
 	maildir bool
 	status  string // sent, bounced or deferred
-	relay   string
 	text    string
 }
 
-var statusLine = regexp.MustCompile(`(?m)to=<[^\n]*>, (?:orig_to=<[^\n]*>, )?relay=([^,]*),.* status=(\w+) \((.*)\)$`)
+var statusLine = regexp.MustCompile(`(?m)to=<[^\n]*>, (?:orig_to=<[^\n]*>, )?relay=[^,]*,.* status=(\w+) \((.*)\)$`)
 
 // deliver sends a message to each address and says what became of it.
 func deliver(t *testing.T, addresses []string) []delivery {
@@ -137,7 +138,7 @@ func deliver(t *testing.T, addresses []string) []delivery {
 		}
 		for line := range bytes.Lines(log) {
 			if m := statusLine.FindSubmatch(bytes.TrimSpace(line)); m != nil && bytes.Contains(line, append(id[1], ": to="...)) {
-				done[i].relay, done[i].status, done[i].text = string(m[1]), string(m[2]), string(m[3])
+				done[i].status, done[i].text = string(m[1]), string(m[2])
 			}
 		}
 	}
@@ -298,7 +299,6 @@ var truthTables = map[string]func(t *testing.T) string{
 	"missing":       func(*testing.T) string { return "hash:/nonexistent/table" },
 	"missing text":  func(*testing.T) string { return "texthash:/nonexistent/table" },
 	"unknown type":  func(*testing.T) string { return "inline:{{other@a.example=x/}} nosuch:x" },
-	"no type":       func(*testing.T) string { return "inline:{{other@a.example=x/}} /etc/postfix/vmailbox" },
 	"fail":          func(*testing.T) string { return "inline:{{other@a.example=x/}} fail:always" },
 	"duplicate key": func(t *testing.T) string { return duplicateTruth(t) },
 	"empty value":   func(*testing.T) string { return "inline:{{user@a.example=}, other@a.example=x/}" },
@@ -390,32 +390,32 @@ func TestTruthTables(t *testing.T) {
 	}
 }
 
-// Who a mailbox is written as. The mailboxes exist already where that is needed.
+// Who a mailbox is written as. Not asked is what has changed between versions:
+// Postfix 3.7 takes "5002x" for 5002, and 4294967296 for root.
 func TestTruthOwners(t *testing.T) {
 	needTruth(t)
 	write(t, truthDir+"/main.cf", truthMain)
 	write(t, truthDir+"/uids", "one@a.example 5002\ntwo+x@a.example 5003\n@b.example 5004\nlocal 5005\n"+
-		"low@a.example 99\nroot@a.example 0\nleast@a.example 100\nword@a.example vmail\nhuge@a.example 4294967296\n"+
-		"minus@a.example -1\nlast@a.example 4294967295\npart@a.example 5002x\nhex@a.example 0x1392\n")
+		"low@a.example 99\nroot@a.example 0\nleast@a.example 100\nword@a.example vmail\nminus@a.example -1\n")
+	var boxes strings.Builder
+	addresses := []string{
+		"one@a.example", "two@a.example", "two+x@a.example", "two+y@a.example", "any@b.example", "local@local.example",
+		"local+x@local.example", "low@a.example", "root@a.example", "least@a.example", "word@a.example",
+		"minus@a.example", "none@a.example",
+	}
+	for i, address := range addresses {
+		fmt.Fprintf(&boxes, "%s box%d/\n", address, i)
+	}
+	write(t, truthDir+"/boxes", boxes.String())
 	startPostfix(t, `
-virtual_mailbox_maps = static:box/
+virtual_mailbox_maps = texthash:`+truthDir+`/boxes
 virtual_uid_maps = texthash:`+truthDir+`/uids
 virtual_gid_maps = inline:{{one@a.example = 0}, {two@a.example = 77}, {two+x@a.example = 78}, {@a.example = 79}, {@b.example=80}, {local=81}}
 `)
 	if err := os.Chmod(truthBase, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	p := openTruth(t)
-	for _, address := range []string{
-		"one@a.example", "two@a.example", "two+x@a.example", "two+y@a.example", "any@b.example", "local@local.example",
-		"local+x@local.example", "low@a.example", "root@a.example", "least@a.example", "word@a.example", "huge@a.example",
-		"minus@a.example", "last@a.example", "part@a.example", "hex@a.example", "none@a.example",
-	} {
-		os.RemoveAll(truthBase + "/box")
-		os.Remove(truthLog)
-		tool(t, "postfix", "reload") // opens the log again
-		compare(t, p, []string{address}, deliver(t, []string{address}))
-	}
+	compare(t, openTruth(t), addresses, deliver(t, addresses))
 }
 
 // Which domains are local, and which virtual.
@@ -427,29 +427,20 @@ func TestTruthDomains(t *testing.T) {
 	write(t, truthDir+"/domains.hash", "hash.example x\nTable.Example x\n.dot.example x\n")
 	tool(t, "postmap", "hash:"+truthDir+"/domains.hash")
 	write(t, truthDir+"/domains.pcre", "/^p[0-9]+\\.example$/ x\n")
-	startPostfix(t, `
-local_transport = tlocal
-virtual_transport = tvirtual
-default_transport = tother
+	main := `
+local_transport = discard:local
+virtual_transport = discard:virtual
+default_transport = discard:other
 transport_maps =
-mydestination = $myhostname, LOCAL.example sub.example, .under.example, !no.example, texthash:`+truthDir+`/domains.hash
-    !inline:{{refused.example=x}}, static:
-    inline:{}, both.example
+mydestination = $myhostname, LOCAL.example sub.example, .under.example, !no.example, texthash:` + truthDir + `/domains.hash
+    !inline:{{refused.example=x}}, fail:always, both.example
 virtual_mailbox_maps = inline:{{user@v.example=x}, {map.example=x}}
-virtual_mailbox_domains = $virtual_mailbox_maps `+truthDir+`/domains !`+truthDir+`/more
-    pcre:`+truthDir+`/domains.pcre, proxy:inline:{{proxy.example=x}}, both.example, not.example,
+virtual_mailbox_domains = $virtual_mailbox_maps ` + truthDir + `/domains !` + truthDir + `/more
+    pcre:` + truthDir + `/domains.pcre, proxy:inline:{{proxy.example=x}}, both.example, not.example,
     [1.2.3.4], ünï.example, !last.example, last.example
 proxy_interfaces = 5.6.7.8
-`)
-	for _, service := range []string{"tlocal", "tvirtual", "tother"} {
-		tool(t, "postconf", "-M", service+"/unix="+service+" unix - - n - - discard")
-	}
-	// static: and inline: with nothing in them are errors, which come last.
-	main, err := os.ReadFile(truthDir + "/main.cf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	good := bytes.Replace(main, []byte("static:\n    inline:{}, "), nil, 1)
+`
+	good := strings.Replace(main, "fail:always, ", "", 1)
 	domains := []string{
 		"mx.example.org", "local.example", "Local.Example", "x.local.example", "under.example", "x.under.example", "no.example",
 		"hash.example", "table.example", "x.dot.example", "refused.example", "both.example", "map.example", "v.example",
@@ -457,11 +448,9 @@ proxy_interfaces = 5.6.7.8
 		"p.example", "x.p1.example", "proxy.example", "[1.2.3.4]", "[5.6.7.8]", "[127.0.0.1]", "[9.9.9.9]", "ünï.example",
 		"ÜNÏ.example", "last.example", "other.example", "local.example.",
 	}
-	for name, content := range map[string][]byte{"good": good, "broken": main} {
+	for name, content := range map[string]string{"good": good, "broken": main} {
 		t.Run(name, func(t *testing.T) {
-			write(t, truthDir+"/main.cf", string(content))
-			os.Remove(truthLog)
-			tool(t, "postfix", "reload")
+			startPostfix(t, content)
 			p := openTruth(t)
 			var addresses []string
 			for _, domain := range domains {
@@ -473,17 +462,18 @@ proxy_interfaces = 5.6.7.8
 				if err == nil && !local {
 					virtual, err = p.VirtualDomain(t.Context(), domains[i])
 				}
-				got := "tother"
+				got := "other"
 				switch {
 				case err != nil:
-					got = "none"
+					got = "deferred"
 				case local:
-					got = "tlocal"
+					got = "local"
 				case virtual:
-					got = "tvirtual"
+					got = "virtual"
 				}
-				if got != d.relay {
-					t.Errorf("%s: went to %s (%s, %s), but it is said to be %s (%v)", domains[i], d.relay, d.status, d.text, got, err)
+				// discard(8) logs what stands after its name.
+				if d.status == "sent" && got != d.text || d.status != "sent" && got != d.status {
+					t.Errorf("%s: %s (%s), but it is said to be %s (%v)", domains[i], d.status, d.text, got, err)
 				}
 			}
 		})
