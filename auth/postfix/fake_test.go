@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -29,6 +30,7 @@ slow) sleep 0.3;;
 crash) kill -SEGV $$;;
 odd) echo something else; exit 0;;
 warned) echo "postmap: warning: it is old" >&2; exit 1;;
+noisy) echo "postmap: warning: inet_protocols: disabling IPv6 name/address support" >&2; echo "postmap: fatal: too bad" >&2; exit 1;;
 empty) printf 'empty\t\n'; exit 0;;
 esac
 file=${1#*:}
@@ -86,7 +88,7 @@ func newFake(t testing.TB, main string, change ...func(*Options)) *fake {
 
 // ages is how far back the next file's time is set, so that each version of it
 // has one of its own, and a test need not wait for it to settle.
-var ages = 10_000
+var ages atomic.Int64
 
 // write replaces a file, with a time long ago. The change time is now, and makes
 // the file unsettled: see settle.
@@ -99,12 +101,28 @@ func (f *fake) write(name, content string) string {
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		f.t.Fatal(err)
 	}
-	ages--
-	old := time.Now().Add(-time.Duration(ages) * time.Second)
+	old := time.Now().Add(-time.Hour).Add(time.Duration(ages.Add(1)) * time.Second)
 	if err := os.Chtimes(path, old, old); err != nil {
 		f.t.Fatal(err)
 	}
 	return path
+}
+
+// lookup checks one answer of a table.
+func (f *fake) lookup(table *Table, key, want string) {
+	f.t.Helper()
+	value, _, err := table.Lookup(f.t.Context(), key)
+	if value != want || err != nil {
+		f.t.Errorf("%q: %q %v, want %q", key, value, err, want)
+	}
+}
+
+// wantRuns checks how often postmap ran since the last time.
+func (f *fake) wantRuns(want int) {
+	f.t.Helper()
+	if n := f.runs("map"); n != want {
+		f.t.Errorf("postmap ran %d times, want %d", n, want)
+	}
 }
 
 // settle waits until all files count as settled.

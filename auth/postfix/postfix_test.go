@@ -46,6 +46,7 @@ func TestOpenFails(t *testing.T) {
 
 // main.cf is read when it changes, and only then.
 func TestConfigChanges(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, "virtual_mailbox_domains = one.example\n")
 	ask := func(domain string) bool {
 		t.Helper()

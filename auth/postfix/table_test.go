@@ -130,6 +130,7 @@ func TestLookupFails(t *testing.T) {
 		{"inline:{a=}", "a", ErrConfig, "inline:{...} gives nothing"},
 		{"unionmap:{static:SECRET, hash:DIR/none}", "a", ErrTemporary, "unionmap:{...}"},
 		{"pcre:DIR/none", "a", ErrTemporary, "no such file"},
+		{"cdb:DIR/index.db", "noisy", ErrTemporary, "failed with status 1: postmap: fatal: too bad"},
 	} {
 		table, err := f.Table(strings.ReplaceAll(tc.table, "DIR", f.dir))
 		if err != nil {
@@ -164,68 +165,70 @@ func TestPostmapArguments(t *testing.T) {
 	}
 }
 
-// An answer serves until it is too old or the table changes.
+// An answer serves again, and one run serves all who ask at a time, until the
+// table changes.
 func TestCache(t *testing.T) {
-	f := newFake(t, "", func(o *Options) { o.CacheTime = 600 * time.Millisecond })
+	t.Parallel()
+	f := newFake(t, "", func(o *Options) { o.CacheTime = time.Hour })
 	f.write("index.db", "a\t1\nslow\ts\n")
 	table := must(f.Table("hash:" + f.dir + "/index"))
-	lookup := func(key, want string) {
-		t.Helper()
-		value, _, err := table.Lookup(t.Context(), key)
-		if value != want || err != nil {
-			t.Errorf("%q: %q %v, want %q", key, value, err, want)
-		}
-	}
-	runs := func(want int) {
-		t.Helper()
-		if n := f.runs("map"); n != want {
-			t.Errorf("postmap ran %d times, want %d", n, want)
-		}
-	}
-	lookup("a", "1")
-	lookup("a", "1")
-	runs(2) // the table has only just changed
+	f.lookup(table, "a", "1")
+	f.lookup(table, "a", "1")
+	f.wantRuns(2) // the table has only just changed
 	settle()
 	for range 3 {
-		lookup("a", "1")
-		lookup("b", "")
+		f.lookup(table, "a", "1")
+		f.lookup(table, "b", "")
 	}
-	runs(2)
-	time.Sleep(150 * time.Millisecond)
-	lookup("a", "1")
-	lookup("b", "") // a sixth of 600 ms is over
-	runs(1)
-	time.Sleep(500 * time.Millisecond)
-	lookup("a", "1")
-	runs(1)
-
+	f.wantRuns(2)
 	var all sync.WaitGroup
 	for range 20 {
-		all.Go(func() { lookup("slow", "s") })
+		all.Go(func() { f.lookup(table, "slow", "s") })
 	}
 	all.Wait()
-	runs(1)
-
+	f.wantRuns(1)
 	f.write("index.db", "a\t2\n")
-	lookup("a", "2")
+	f.lookup(table, "a", "2")
 	f.write("index.db", "a\t3\n")
-	lookup("a", "3")
-	runs(2)
+	f.lookup(table, "a", "3")
+	f.wantRuns(2)
+}
+
+// What was not found is asked again sooner than what was.
+func TestCacheTime(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, "", func(o *Options) { o.CacheTime = 3 * time.Second })
+	f.write("index.db", "a\t1\n")
+	table := must(f.Table("hash:" + f.dir + "/index"))
+	settle()
+	f.lookup(table, "a", "1")
+	f.lookup(table, "b", "")
+	f.wantRuns(2)
+	time.Sleep(3*time.Second/negativeShare + 50*time.Millisecond)
+	f.lookup(table, "a", "1")
+	f.lookup(table, "b", "")
+	f.wantRuns(1)
+	f.cacheTime = 50 * time.Millisecond
+	f.lookup(table, "c", "")
+	f.write("index.db", "a\t1\nc\t2\n")
+	settle()
+	f.runs("map")
+	f.lookup(table, "c", "2")
+	time.Sleep(60 * time.Millisecond)
+	f.lookup(table, "c", "2")
+	f.wantRuns(2)
 }
 
 func TestCacheOff(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, "", func(o *Options) { o.CacheTime = -1 })
 	f.write("index.db", "a\t1\n")
 	table := must(f.Table("hash:" + f.dir + "/index"))
 	settle()
 	for range 3 {
-		if value, _, err := table.Lookup(t.Context(), "a"); value != "1" || err != nil {
-			t.Fatal(value, err)
-		}
+		f.lookup(table, "a", "1")
 	}
-	if n := f.runs("map"); n != 3 {
-		t.Errorf("postmap ran %d times", n)
-	}
+	f.wantRuns(3)
 }
 
 // A database that is down costs no process for each login, and is back soon.
@@ -255,6 +258,7 @@ func TestFaults(t *testing.T) {
 
 // Who leaves while postmap runs is told so, and the others get their answer.
 func TestLookupCancelled(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, "")
 	f.write("index.db", "slow\ts\n")
 	table := must(f.Table("hash:" + f.dir + "/index"))
