@@ -32,13 +32,13 @@ const (
 func (p *Postfix) ask(ctx context.Context, d *dict, key string) (string, bool, error) {
 	v, settled := look(time.Now(), d.files...)
 	id := entryID{d.dictID, key}
-	if e, ok := p.cache.get(id, v, time.Now()); ok && (settled || e.err != nil) {
+	if e, ok := p.cache.get(id, v, time.Now()); ok {
 		return e.value, e.found, e.err
 	}
 	run := func(ctx context.Context) (entry, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, lookupTimeout, program.ErrTimeout)
 		defer cancel()
-		return p.run(ctx, d, key, v), nil
+		return p.run(ctx, d, key, v, settled), nil
 	}
 	if !settled {
 		// A run that began before this question may have read the table as it
@@ -53,8 +53,9 @@ func (p *Postfix) ask(ctx context.Context, d *dict, key string) (string, bool, e
 	return e.value, e.found, e.err
 }
 
-// run waits for its turn, runs postmap, and remembers the answer.
-func (p *Postfix) run(ctx context.Context, d *dict, key string, v version) entry {
+// run waits for its turn, runs postmap, and remembers the answer; but not if
+// another version of the table could look like v.
+func (p *Postfix) run(ctx context.Context, d *dict, key string, v version, settled bool) entry {
 	failed := func(err error) entry { return entry{err: fmt.Errorf("%w: %s: %w", ErrTemporary, d.shown, err)} }
 	select {
 	case p.slots <- struct{}{}:
@@ -70,16 +71,17 @@ func (p *Postfix) run(ctx context.Context, d *dict, key string, v version) entry
 		return failed(err) // the one who asked left: no fault of the table
 	}
 	d.faults.note(err, time.Now())
-	e := entry{value: value, found: found, version: v}
-	life := p.cacheTime
-	if err != nil {
+	e, life := entry{value: value, found: found}, p.cacheTime
+	switch {
+	case err != nil:
 		e, life = failed(err), faultTime
-		e.version = v
-	} else if !found {
+	case !settled:
+		life = 0
+	case !found:
 		life /= negativeShare
 	}
 	if life > 0 {
-		e.until = time.Now().Add(life)
+		e.version, e.until = v, time.Now().Add(life)
 		p.cache.put(entryID{d.dictID, key}, e)
 	}
 	return e
