@@ -156,10 +156,10 @@ func (c *config) isLocal(ctx context.Context, domain string) (bool, error) {
 	if in || err != nil {
 		return in, err
 	}
-	literal, ok := strings.CutPrefix(domain, "[")
-	if literal, ok = strings.CutSuffix(literal, "]"); !ok || domain[0] != '[' {
+	if len(domain) < 2 || domain[0] != '[' || domain[len(domain)-1] != ']' {
 		return false, nil
 	}
+	literal := domain[1 : len(domain)-1]
 	// RFC 5321, section 4.1.3
 	v6, is6 := strings.CutPrefix(literal, "ipv6:")
 	ip, err := netip.ParseAddr(v6)

@@ -31,6 +31,7 @@ crash) kill -SEGV $$;;
 odd) echo something else; exit 0;;
 warned) echo "postmap: warning: it is old" >&2; exit 1;;
 noisy) echo "postmap: warning: inet_protocols: disabling IPv6 name/address support" >&2; echo "postmap: fatal: too bad" >&2; exit 1;;
+latin1) echo 'postmap: warning: hash:/x: key "latin1": non-UTF-8 value "SECRET": malformed' >&2; echo "postmap: fatal: query error" >&2; exit 1;;
 empty) printf 'empty\t\n'; exit 0;;
 esac
 file=${1#*:}

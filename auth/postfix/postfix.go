@@ -14,8 +14,8 @@
 //     character) is not found, and nothing is run for it.
 //   - Nothing here connects to the network or needs a capability; what a table
 //     of Postfix's own connects to is that table's.
-//   - An error's text holds no value of a table but numbers and paths of
-//     mailboxes, and no table that is written out in main.cf.
+//   - An error's text holds no value of a table, except a mailbox and its owner
+//     that cannot be, and no table that is written out in main.cf.
 package postfix
 
 import (
@@ -41,11 +41,11 @@ var (
 
 	// ErrTemporary is a lookup that failed: a database is down, a file is
 	// unreadable, a tool failed or took too long.
-	ErrTemporary = errors.New("Postfix's tables cannot be read at the moment")
+	ErrTemporary = errors.New("a table of Postfix cannot be read at the moment")
 
 	// ErrConfig is a setting or an entry of a table that cannot be used, by
 	// virtual(8) neither. The text says which, and what to change.
-	ErrConfig = errors.New("Postfix's configuration cannot be used")
+	ErrConfig = errors.New("configuration of Postfix cannot be used")
 )
 
 const (
@@ -116,7 +116,13 @@ func Open(ctx context.Context, o Options) (*Postfix, error) {
 		}
 		*path = found
 	}
-	if p.configDir == "" {
+	if p.configDir != "" {
+		// The tools run in another folder.
+		var err error
+		if p.configDir, err = filepath.Abs(p.configDir); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+	} else {
 		values, err := p.read(ctx)
 		if err != nil {
 			return nil, err

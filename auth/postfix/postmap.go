@@ -67,7 +67,7 @@ func (p *Postfix) run(ctx context.Context, d *dict, key string, v version, settl
 		return failed(err)
 	}
 	value, found, err := p.query(ctx, d, key)
-	if errors.Is(err, context.Canceled) {
+	if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), program.ErrTimeout) {
 		return failed(err) // the one who asked left: no fault of the table
 	}
 	d.faults.note(err, time.Now())
@@ -106,7 +106,7 @@ func (p *Postfix) query(ctx context.Context, d *dict, key string) (value string,
 	case r.Status == 1 && out == "" && onlyWarnings(string(r.Stderr)):
 		return "", false, nil
 	}
-	r.Stderr = []byte(withoutNoise(string(r.Stderr)))
+	r.Stderr = []byte(presentable(string(r.Stderr)))
 	why := r.Complaint()
 	if strings.Contains(d.name, "{") {
 		// It may quote the table, and with it the values in it.
@@ -115,12 +115,17 @@ func (p *Postfix) query(ctx context.Context, d *dict, key string) (value string,
 	return "", false, fmt.Errorf("%s failed with status %d: %s", p.postmap, r.Status, why)
 }
 
-// withoutNoise leaves out what every tool of Postfix's says where there is no
-// network, which is how the one who asks should run.
-func withoutNoise(stderr string) string {
+// presentable leaves out what every tool of Postfix's says where there is no
+// network, which is how the one who asks should run, and the one complaint that
+// quotes a value, which can be a password.
+func presentable(stderr string) string {
 	var rest strings.Builder
 	for line := range strings.Lines(stderr) {
-		if !strings.Contains(line, ": inet_protocols: disabling ") {
+		switch {
+		case strings.Contains(line, ": inet_protocols: disabling "):
+		case strings.Contains(line, ": non-UTF-8 value "):
+			rest.WriteString("a value is not UTF-8\n")
+		default:
 			rest.WriteString(line)
 		}
 	}

@@ -126,6 +126,7 @@ func TestLookupFails(t *testing.T) {
 		{"hash:DIR/none", "a", ErrTemporary, "fatal: open"},
 		{"hash:DIR/index", "crash", ErrTemporary, "segmentation"},
 		{"cdb:DIR/index.db", "odd", ErrTemporary, "status 0"},
+		{"sdbm:DIR/index.db", "latin1", ErrTemporary, "a value is not UTF-8; postmap: fatal: query error"},
 		{"lmdb:DIR/index.db", "empty", ErrConfig, `lmdb:DIR/index.db gives nothing for "empty"`},
 		{"inline:{a=}", "a", ErrConfig, "inline:{...} gives nothing"},
 		{"unionmap:{static:SECRET, hash:DIR/none}", "a", ErrTemporary, "unionmap:{...}"},

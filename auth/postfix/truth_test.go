@@ -29,7 +29,7 @@ const (
 	truthLog  = "/var/log/postfix.log"
 )
 
-func needTruth(t *testing.T) {
+func needTruth(t testing.TB) {
 	t.Helper()
 	if os.Getenv("SIDEPOP_TEST_POSTFIX") != "1" {
 		t.Skip("SIDEPOP_TEST_POSTFIX is not 1: this is no place to write over /etc/postfix")
@@ -42,7 +42,7 @@ func needTruth(t *testing.T) {
 	}
 }
 
-func tool(t *testing.T, name string, args ...string) string {
+func tool(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	c := exec.Command(name, args...)
 	c.WaitDelay = time.Second // a daemon that it starts may keep its output open
@@ -53,7 +53,7 @@ func tool(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-func write(t *testing.T, path, content string) {
+func write(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -264,7 +264,7 @@ func compare(t *testing.T, p *Postfix, addresses []string, done []delivery) {
 	t.Logf("%d of %d addresses have a mailbox", delivered, len(addresses))
 }
 
-func openTruth(t *testing.T) *Postfix {
+func openTruth(t testing.TB) *Postfix {
 	t.Helper()
 	p, err := Open(t.Context(), Options{})
 	if err != nil {
@@ -474,6 +474,32 @@ proxy_interfaces = 5.6.7.8
 				// discard(8) logs what stands after its name.
 				if d.status == "sent" && got != d.text || d.status != "sent" && got != d.status {
 					t.Errorf("%s: %s (%s), but it is said to be %s (%v)", domains[i], d.status, d.text, got, err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkTruth(b *testing.B) {
+	needTruth(b)
+	write(b, truthDir+"/vmailbox", truthEntries)
+	for name, tc := range map[string]struct {
+		table string
+		cache time.Duration
+	}{
+		"texthash": {"texthash:" + truthDir + "/vmailbox", 0},
+		"cached":   {"hash:" + truthDir + "/vmailbox", time.Hour},
+		"postmap":  {"hash:" + truthDir + "/vmailbox", -1},
+	} {
+		b.Run(name, func(b *testing.B) {
+			write(b, truthDir+"/main.cf", truthMain+"virtual_mailbox_maps = "+tc.table+"\n")
+			tool(b, "postmap", "hash:"+truthDir+"/vmailbox")
+			p := openTruth(b)
+			p.cacheTime = tc.cache
+			settle()
+			for b.Loop() {
+				if _, err := p.Mailbox(b.Context(), "user@a.example"); err != nil {
+					b.Fatal(err)
 				}
 			}
 		})
