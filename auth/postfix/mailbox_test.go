@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-func TestMailbox(t *testing.T) {
+// newMailboxes has entries of every kind, good and bad.
+func newMailboxes(t *testing.T) *fake {
 	f := newFake(t, "virtual_mailbox_maps = texthash:DIR/boxes, pcre:DIR/rules\n"+
 		"virtual_uid_maps = texthash:DIR/uids, static:5000\nvirtual_gid_maps = texthash:DIR/gids\n")
 	f.write("boxes", `
@@ -37,6 +38,11 @@ postmaster@a.example pm/
 	f.write("rules", "pat@a.example\tpat/\n@a.example\tnever/\npat\tnever/\n")
 	f.write("uids", "user@a.example 1001\nlow@a.example 99\nzero@a.example 0\nword@a.example x1\nbig@a.example 4294967295\n")
 	f.write("gids", "@a.example 2001\n@cat.example 2002\nlocal 2003\ngid0@a.example 0\nuser+ext@a.example 2004\n")
+	return f
+}
+
+func TestMailbox(t *testing.T) {
+	f := newMailboxes(t)
 	for _, tc := range []struct {
 		address  string
 		path     string
@@ -70,6 +76,10 @@ postmaster@a.example pm/
 			t.Errorf("%s: %+v", tc.address, m)
 		}
 	}
+}
+
+func TestMailboxFails(t *testing.T) {
+	f := newMailboxes(t)
 	for _, tc := range []struct {
 		address string
 		is      error
@@ -106,6 +116,10 @@ postmaster@a.example pm/
 			t.Errorf("%.30q: %+v %v", tc.address, m, err)
 		}
 	}
+}
+
+// What is wrong for every address.
+func TestMailboxConfig(t *testing.T) {
 	for main, text := range map[string]string{
 		"virtual_mailbox_base =\n":                                           "virtual_mailbox_base = : make it an absolute path",
 		"virtual_mailbox_base = vmail\n":                                     "virtual_mailbox_base = vmail: make it",
