@@ -51,6 +51,10 @@ type Options struct {
 	Timeout time.Duration // 0: DefaultTimeout
 	Stdin   []byte        // nil: the null device
 	Dir     string        // working folder; "": "/"
+
+	// As is whom the tool runs as; nil: whom this process does. It takes the
+	// rights to change user and groups, and works where the tool has none.
+	As *syscall.Credential
 }
 
 // Result is what a tool that ended by itself left behind.
@@ -86,7 +90,7 @@ func Run(ctx context.Context, o Options, path string, args ...string) (Result, e
 	if o.Stdin != nil {
 		c.Stdin = bytes.NewReader(o.Stdin)
 	}
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: o.As}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = release
 	err := c.Run()

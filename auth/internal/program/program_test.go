@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -166,5 +167,16 @@ func TestFind(t *testing.T) {
 	t.Setenv("PATH", ".")
 	if path, ok := Find("tool", ""); ok {
 		t.Errorf("found %q in the working folder", path)
+	}
+}
+
+// TestAs runs a tool as somebody else, in none of root's groups.
+func TestAs(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may run a tool as somebody else")
+	}
+	r, err := shell(t, Options{As: &syscall.Credential{Uid: 65534, Gid: 65533}}, "id -u; id -g; id -G")
+	if err != nil || string(r.Stdout) != "65534\n65533\n65533\n" {
+		t.Errorf("got %q, %v", r.Stdout, err)
 	}
 }

@@ -1,0 +1,254 @@
+package exim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"sidepop/auth/internal/program"
+)
+
+// tool is an exim to run, and as whom.
+type tool struct {
+	path string
+	as   *syscall.Credential
+}
+
+// run gives what exim prints. Messages to standard error with status 0 are
+// warnings, such as of a configuration that grants too much.
+func (t tool) run(ctx context.Context, args ...string) (string, error) {
+	r, err := program.Run(ctx, program.Options{As: t.as}, t.path, args...)
+	if err != nil {
+		return "", fmt.Errorf("exim: %w: %w", ErrTemporary, err)
+	}
+	if r.Status == 0 && len(r.Stdout) > 0 {
+		return string(r.Stdout), nil
+	}
+	kind, complaint := ErrTemporary, r.Complaint()
+	if strings.Contains(strings.ToLower(complaint), "configuration") { // "Exim configuration error in line 7 of ..."
+		kind = ErrConfig
+	}
+	if complaint == "" {
+		complaint = "it printed nothing"
+	}
+	return "", fmt.Errorf("exim: %w: %s %s%s: status %d: %s", kind, t.path, args[0], t.user(), r.Status, complaint)
+}
+
+// user says in an error as whom exim ran, when it was not as this process.
+func (t tool) user() string {
+	if t.as == nil {
+		return ""
+	}
+	return fmt.Sprintf(" as user id %d", t.as.Uid)
+}
+
+// driver is a router or a transport: its options as they take effect, unexpanded.
+type driver struct {
+	name string
+	text map[string]string // those with a value
+	set  map[string]bool   // those that are on
+}
+
+// state is one version of a configuration.
+type state struct {
+	version    string
+	config     string // path
+	files      []string
+	main       map[string]string // options outside of drivers that matter here
+	routers    []driver          // in their order
+	transports []driver
+	local      Delivery
+	domains    condition
+
+	stamps  []stamp // of files, before they were read
+	settled bool    // the stamps tell this version from a later one
+}
+
+// read asks exim for its configuration.
+func read(ctx context.Context, t tool) (*state, error) {
+	s := &state{main: map[string]string{}}
+	versions, err := t.run(ctx, "-bV")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.readVersion(versions); err != nil {
+		return nil, err
+	}
+	s.files = slices.Concat(s.files, included(s.config, maxIncluded))
+	if s.config == debianConfig {
+		s.files = append(s.files, debianSettings)
+	}
+	s.stamps, s.settled = stampsOf(s.files)
+
+	options, err := t.run(ctx, "-bP", "exim_user", "exim_group", "system_filter", "pid_file_path")
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(options) {
+		if name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " = "); ok {
+			s.main[name] = value
+		}
+	}
+	routers, err := t.run(ctx, "-bP", "routers")
+	if err != nil {
+		return nil, err
+	}
+	transports, err := t.run(ctx, "-bP", "transports")
+	if err != nil {
+		return nil, err
+	}
+	s.routers, s.transports = parseDrivers(routers), parseDrivers(transports)
+	s.local, s.domains = s.route()
+	return s, nil
+}
+
+// readVersion reads what -bV prints: version and search path of configurations
+// (each once, in lines of its own), and the configuration found.
+func (s *state) readVersion(text string) error {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if rest, ok := strings.CutPrefix(line, "Exim version "); ok {
+			s.version, _, _ = strings.Cut(rest, " ")
+		}
+		if rest, ok := strings.CutPrefix(line, "Configuration file search path is "); ok {
+			s.files = strings.Split(rest, ":")
+		}
+		if rest, ok := strings.CutPrefix(line, "Configuration file is "); ok {
+			s.config = rest
+		}
+	}
+	if s.version == "" || s.config == "" {
+		return fmt.Errorf("exim: %w: its version and the path of its configuration are not in what exim -bV prints", ErrConfig)
+	}
+	if !slices.Contains(s.files, s.config) {
+		s.files = append(s.files, s.config)
+	}
+	return nil
+}
+
+// parseDrivers reads what -bP routers and -bP transports print: for each, a line
+// "NAME router:" and one for each option, "name = value", "name" or "no_name".
+func parseDrivers(text string) []driver {
+	var all []driver
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if name, ok := driverName(line); ok {
+			all = append(all, driver{name, map[string]string{}, map[string]bool{}})
+			continue
+		}
+		if len(all) == 0 {
+			continue
+		}
+		last := all[len(all)-1]
+		if name, value, ok := strings.Cut(line, " = "); ok {
+			if value != "" {
+				last.text[name] = value
+			}
+		} else if line != "" && !strings.HasPrefix(line, "no_") {
+			last.set[line] = true
+		}
+	}
+	return all
+}
+
+// driverName reads the line that begins a driver.
+func driverName(line string) (name string, ok bool) {
+	for _, kind := range []string{" router:", " transport:"} {
+		if name, ok = strings.CutSuffix(line, kind); ok && !strings.ContainsAny(name, " =") {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// transport finds one by its name.
+func (s *state) transport(name string) (driver, bool) {
+	for _, t := range s.transports {
+		if t.name == name {
+			return t, true
+		}
+	}
+	return driver{}, false
+}
+
+const (
+	// maxIncluded bounds how many included files are looked for.
+	maxIncluded = 100
+
+	// maxConfigOctets bounds a configuration file that is searched for them:
+	// Debian's is 25 KB.
+	maxConfigOctets = 4 << 20
+)
+
+// include is a line that includes a file with an absolute path (exim's
+// specification, "File inclusions in the configuration file").
+var include = regexp.MustCompile(`(?m)^[ \t]*\.include(?:_if_exists)?[ \t]+"?(/[^"\s]+)"?[ \t]*$`)
+
+// included are the files that a configuration file includes, at most n. Those
+// that only exim's macros can name are not among them, nor what is in a file that
+// this process may not read.
+func included(path string, n int) []string {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxConfigOctets {
+		return nil
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, m := range include.FindAllSubmatch(content, n) {
+		all = append(all, string(m[1]))
+		all = append(all, included(string(m[1]), n-len(all))...)
+		if len(all) >= n {
+			return all[:n]
+		}
+	}
+	return all
+}
+
+// stamp tells versions of a file apart; the zero value is that of none.
+type stamp struct {
+	device, inode uint64
+	size          int64
+	mtime, ctime  syscall.Timespec
+}
+
+// settleTime is how long ago a file must have changed for its stamp to tell it
+// from a later version: two writes within the resolution of a file system's clock
+// (FAT has 2 s) can leave the same one.
+const settleTime = 2 * time.Second
+
+// stampsOf gives the stamps of files, and whether all have settled.
+func stampsOf(files []string) (stamps []stamp, settled bool) {
+	now := time.Now()
+	settled = true
+	for _, path := range files {
+		info, err := os.Stat(path)
+		if err != nil {
+			// One that cannot be seen is not read either.
+			settled = settled && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission))
+			stamps = append(stamps, stamp{})
+			continue
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		stamps = append(stamps, stamp{uint64(st.Dev), st.Ino, st.Size, st.Mtim, st.Ctim})
+		for _, t := range []syscall.Timespec{st.Mtim, st.Ctim} {
+			settled = settled && now.Sub(time.Unix(t.Unix())).Abs() >= settleTime
+		}
+	}
+	return stamps, settled
+}
+
+// valid says whether the files are as they were.
+func (s *state) valid() bool {
+	stamps, _ := stampsOf(s.files)
+	return s.settled && slices.Equal(stamps, s.stamps)
+}
