@@ -94,7 +94,7 @@ func (d *domains) keep(s *state, domain string, local bool, err error) {
 		return
 	}
 	if err != nil {
-		d.fault, d.again = err, now.Add(retryTime)
+		d.fault, d.again = err, retryAfter(err, now)
 		return
 	}
 	for old := range d.answers {

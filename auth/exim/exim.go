@@ -164,9 +164,23 @@ func (e *Exim) last() *state {
 	return e.state
 }
 
-// retryTime is how long a configuration that cannot be read is left alone: logins
-// must not start an exim each.
-const retryTime = time.Second
+const (
+	// retryTime is how long exim is left alone after a fault: logins must not
+	// start one each.
+	retryTime = time.Second
+
+	// configRetryTime is the same where the configuration is the reason: exim
+	// writes a line to its panic log each time.
+	configRetryTime = 10 * time.Second
+)
+
+// retryAfter is when to ask again after a fault.
+func retryAfter(err error, now time.Time) time.Time {
+	if errors.Is(err, ErrConfig) {
+		return now.Add(configRetryTime)
+	}
+	return now.Add(retryTime)
+}
 
 // current is the configuration as it is now. It is read again when a file of it
 // has changed.
@@ -183,7 +197,7 @@ func (e *Exim) current(ctx context.Context) (*state, error) {
 	s, err := read(ctx, tool{e.program, e.as})
 	if err != nil {
 		if ctx.Err() == nil {
-			e.fault, e.again = err, now.Add(retryTime)
+			e.fault, e.again = err, retryAfter(err, time.Now())
 		}
 		return nil, err
 	}
