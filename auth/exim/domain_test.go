@@ -84,10 +84,11 @@ func TestChange(t *testing.T) {
 		t.Errorf("got %q before the change", got)
 	}
 	f.write("config", "changed")
-	ask(false)
 	if got := e.Local().Template; got != "~/Maildir" {
 		t.Errorf("got %q after the change", got)
 	}
+	e.state.settled = true
+	ask(false)
 	reads := f.runs("-bP routers")
 	ask(false)
 	if n := f.runs("-bP routers"); n != reads {
@@ -107,6 +108,9 @@ func TestChange(t *testing.T) {
 		if _, err := e.LocalDomain(context.Background(), "local.test"); !errors.Is(err, ErrTemporary) {
 			t.Errorf("got %v", err)
 		}
+	}
+	if got := e.Local().Template; got != "~/Maildir" {
+		t.Errorf("got %q while the configuration cannot be read", got)
 	}
 	if n := f.runs("-bV"); n != 4 {
 		t.Errorf("the configuration was read %d times, want 4", n)

@@ -8,7 +8,8 @@
 //   - An answer is not older than a change of the configuration that was
 //     complete before the question, nor than [CacheTime] where the change was
 //     in a file that a lookup of exim's reads.
-//   - A change that cannot be read gives errors, not answers from before.
+//   - A change that cannot be read gives errors, not answers from before: only
+//     [Exim.Local], which has no errors, keeps its own.
 //
 // exim started by root gives up groups and user first, and ends where that is
 // refused: in a process of root's without capabilities. A root that kept
@@ -150,9 +151,14 @@ func (e *Exim) PIDFile() string { return e.last().main["pid_file_path"] }
 // name, and what Debian makes it from.
 func (e *Exim) Files() []string { return slices.Clone(e.last().files) }
 
-// Local says where the mail of system users goes.
+// Local says where the mail of system users goes. While the configuration cannot
+// be read it is where it went before.
 func (e *Exim) Local() Delivery {
-	d := e.last().local
+	s, err := e.current(context.Background())
+	if err != nil {
+		s = e.last()
+	}
+	d := s.local
 	d.Others = slices.Clone(d.Others)
 	return d
 }

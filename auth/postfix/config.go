@@ -14,7 +14,7 @@ import (
 // parameters are those of main.cf that are read. No others are asked for, since
 // postconf(1) opens sockets to find the default of some.
 var parameters = []string{
-	"config_directory", "mail_version", "smtputf8_enable",
+	"config_directory", "queue_directory", "multi_instance_directories", "mail_version", "smtputf8_enable",
 	"myhostname", "myorigin", "mydestination", "inet_interfaces", "proxy_interfaces",
 	"recipient_delimiter", "double_bounce_sender", "owner_request_special",
 	"virtual_transport", "virtual_mailbox_domains", "virtual_mailbox_maps", "virtual_mailbox_base",
