@@ -124,7 +124,7 @@ func TestLocalDomainFaults(t *testing.T) {
 		wanted   string // in its text
 	}{
 		{"lookup", `echo 'Failed: unable to complete match against "+local_domains"'`, ErrTemporary, "unable to complete match"},
-		{"unreadable", "echo '2026-11-22 15:07:33 failed to open configuration file /x: Permission denied (euid=100 egid=102)' >&2; exit 1", ErrConfig, "failed to open configuration file /x"},
+		{"unreadable", "echo '2026-11-22 15:07:33 failed to open configuration file /x: Permission denied (euid=100 egid=102)' >&2; exit 1", ErrConfig, "/x: Permission denied (euid=100 egid=102): let that user read it"},
 		{"more than an answer", "echo yes; echo yes", ErrTemporary, "expected yes or no"},
 		{"killed", "kill -9 $$", ErrTemporary, "died"},
 	} {

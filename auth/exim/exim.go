@@ -59,7 +59,7 @@ type Delivery struct {
 	Maildir bool     // false: a file (mbox), or handed on
 	Setting string   // what decides, as the configuration has it
 	File    string   // where to change that
-	Others  []string // what may put mail elsewhere before, in exim's order
+	Others  []string // what may put mail elsewhere, in exim's order; first what is not certain about that
 }
 
 // Exim is an exim with its configuration. Its methods may be called from many

@@ -28,8 +28,8 @@ func template(text, home string) (string, error) {
 	if !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "~") && !strings.HasPrefix(path, "%h") {
 		return "", errors.New("it is not a path from /")
 	}
-	if trimmed := strings.TrimRight(path, "/"); trimmed != "" {
-		path = trimmed
+	if path = strings.TrimRight(path, "/"); path == "" {
+		path = "/"
 	}
 	return path, nil
 }

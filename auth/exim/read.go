@@ -35,8 +35,11 @@ func (t tool) run(ctx context.Context, args ...string) (string, error) {
 	if strings.Contains(strings.ToLower(complaint), "configuration") { // "Exim configuration error in line 7 of ..."
 		kind = ErrConfig
 	}
-	if complaint == "" {
+	switch {
+	case complaint == "":
 		complaint = "it printed nothing"
+	case kind == ErrConfig && strings.Contains(complaint, "Permission denied"):
+		complaint += ": let that user read it (on Debian by CFILEMODE in " + debianSettings + ")"
 	}
 	return "", fmt.Errorf("exim: %w: %s %s%s: status %d: %s", kind, t.path, args[0], t.user(), r.Status, complaint)
 }

@@ -133,11 +133,7 @@ func (s *state) delivery(r *driver) Delivery {
 	if path == "" {
 		path = t.text["file"]
 	}
-	home := first(t.text["home_directory"], r.text["transport_home_directory"])
-	var err error
-	if home != "" {
-		home, err = template(home, "")
-	}
+	home, err := homeOf(first(t.text["home_directory"], r.text["transport_home_directory"]))
 	if err == nil {
 		d.Template, err = template(path, home)
 	}
@@ -146,6 +142,19 @@ func (s *state) delivery(r *driver) Delivery {
 			`set mailbox in sidepop's configuration to that path, such as mailbox = "~/Maildir"`, t.name, err))
 	}
 	return d
+}
+
+// homeOf is what $home is for a transport whose router or itself says so, as a
+// template; "" where neither does, and it is the user's.
+func homeOf(option string) (string, error) {
+	if option == "" {
+		return "", nil
+	}
+	home, err := template(option, "")
+	if err == nil && (strings.HasPrefix(home, "~") || strings.Contains(home, "%h")) {
+		err = fmt.Errorf("%s has $home in it", option) // which is empty then
+	}
+	return home, err
 }
 
 // first is the first that is not empty.

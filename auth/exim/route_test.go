@@ -140,6 +140,11 @@ func TestRoute(t *testing.T) {
 		{"home of the transport", local + "transport_home_directory = /srv/$local_part\n", box + "home_directory = /mail/$local_part\n",
 			Delivery{"/mail/%u/Maildir", true, "transport box (router local): directory = $home/Maildir, maildir_format", "", nil},
 			"${if and{{match_domain{x}{+local_domains}}}{yes}{no}}"},
+		{"home in terms of itself", local + "transport_home_directory = $home/mail\n", box,
+			Delivery{"", true, "transport box (router local): directory = $home/Maildir, maildir_format", "",
+				[]string{`transport box: where its mail is cannot be told without exim ($home/mail has $home in it): ` +
+					`set mailbox in sidepop's configuration to that path, such as mailbox = "~/Maildir"`}},
+			"${if and{{match_domain{x}{+local_domains}}}{yes}{no}}"},
 		{"domains written out", strings.Replace(local, "+local_domains", "a.test : !b.test", 1), box,
 			Delivery{"~/Maildir", true, "transport box (router local): directory = $home/Maildir, maildir_format", "", nil},
 			"${if and{{match_domain{x}{a.test : !b.test}}}{yes}{no}}"},

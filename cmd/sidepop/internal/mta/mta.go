@@ -102,7 +102,9 @@ func (m *MTA) Files() []string {
 
 // Detect finds the mail server. It is an error if the one to be taken cannot be
 // asked: what its package says, or that an instance named in the options is not
-// there.
+// there. As root it has to be called before rights are given up, since exim does
+// not start without them at first; what it returns serves on, through changes of
+// the mail server's configuration too.
 func Detect(ctx context.Context, o Options) (*MTA, error) {
 	return thisMachine.detect(ctx, o)
 }
