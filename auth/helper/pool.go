@@ -39,12 +39,17 @@ type Options struct {
 	// Command is the program's absolute path and its arguments.
 	Command []string
 
-	// Env is what the program's environment has beside PATH and LANG=C.
-	// Nothing of this process's own environment is inherited.
+	// Env is what the program's environment has beside PATH, LANG=C and
+	// GOTRACEBACK=none. Nothing of this process's own environment is inherited.
 	Env []string
 
 	// Dir is the program's working directory; "/" when empty.
 	Dir string
+
+	// AmbientCaps are the capabilities (capabilities(7)) of the program. This
+	// process must have them in its permitted set, and may raise them to
+	// ambient ones.
+	AmbientCaps []uintptr
 
 	// MaxInFlight is how many requests are under way at once, at most 512. A
 	// request counts until it was answered, even when nobody waits for it.

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // recorder keeps what a pool tells.
@@ -129,6 +131,27 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestAmbientCaps: the program has the capabilities that it is given, and no
+// others where the process that starts it gives none by uid 0.
+func TestAmbientCaps(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("SIDEPOP_TEST_REQUIRE_ALL") == "1" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root")
+	}
+	for want, capabilities := range map[string][]uintptr{
+		"CapAmb:\t0000000000000000": nil,
+		"CapAmb:\t0000000000000009": {unix.CAP_CHOWN, unix.CAP_FOWNER},
+	} {
+		p, _ := open(t, "right", func(o *Options) { o.AmbientCaps = capabilities })
+		a, err := p.Lookup(t.Context(), "capabilities")
+		if err != nil || !slices.Contains(a.Messages, strings.ReplaceAll(want, "\t", "?")) {
+			t.Errorf("given %d: got %q, error %v", capabilities, a.Messages, err)
+		}
+	}
+}
+
 // TestInheritance: what the program has from this process.
 func TestInheritance(t *testing.T) {
 	t.Setenv("SIDEPOP_TEST_OTHER", "x")
@@ -139,7 +162,7 @@ func TestInheritance(t *testing.T) {
 	defer opened.Close()
 	p, _ := open(t, "right", nil)
 	a, err := p.Lookup(t.Context(), "environment")
-	want := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", programEnv + "=right", noPause}
+	want := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "GOTRACEBACK=none", programEnv + "=right", noPause}
 	if err != nil || !slices.Equal(a.Messages, want) {
 		t.Errorf("environment %q, error %v", a.Messages, err)
 	}

@@ -29,8 +29,10 @@ const (
 )
 
 // environment is what the program finds there in any case: modules look for
-// programs, and their messages should be those that operators search for.
-var environment = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C"}
+// programs, and their messages should be those that operators search for. When a
+// module crashes, Go would write the registers to the log, and with them perhaps
+// a piece of a password: that cannot be changed from within the program.
+var environment = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "GOTRACEBACK=none"}
 
 // state is where a process is in its life.
 type state int
@@ -120,7 +122,7 @@ func (h *process) start() error {
 	cmd.ExtraFiles = []*os.File{theirs} // becomes socketFD
 	// A session of its own: no terminal to ask for passwords at, and no
 	// interrupt from there while requests are under way.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, AmbientCaps: o.AmbientCaps}
 	// What this process has itself been started with may lack the flag.
 	// Kernels before 5.11 cannot do this; what Go opens has it anyway.
 	_ = unix.CloseRange(socketFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)

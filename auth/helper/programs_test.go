@@ -239,6 +239,13 @@ func (programHandler) Lookup(user string) Answer {
 		return Answer{Outcome: Unknown}
 	case "environment":
 		found.Messages = os.Environ()
+	case "capabilities":
+		status, _ := os.ReadFile("/proc/self/status")
+		for line := range strings.Lines(string(status)) {
+			if strings.HasPrefix(line, "Cap") {
+				found.Messages = append(found.Messages, strings.TrimSpace(line))
+			}
+		}
 	case "descriptors":
 		found.Messages = openFDs()
 	case "folder":

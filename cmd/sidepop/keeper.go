@@ -67,7 +67,7 @@ func runKeeper(r *role) error {
 	}
 	warnDescriptors(r.config, r.log)
 	if !k.unconfined() {
-		held, err := sandbox.Keeper()
+		held, err := sandbox.Keeper(sandbox.KeeperOptions{})
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,10 @@
 package sandbox
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // frontAttempts are what a front that serves its attacker would do next.
 var frontAttempts = []attempt{
@@ -30,10 +34,22 @@ var frontAttempts = []attempt{
 }
 
 // keeperAttempts are what nothing in the keeper or its PAM helper may do.
-var keeperAttempts = []attempt{
+func keeperAttempts(network bool) []attempt {
+	if network {
+		return alwaysAttempts
+	}
+	return slices.Concat(networkAttempts, alwaysAttempts)
+}
+
+// networkAttempts are those of a keeper without network.
+var networkAttempts = []attempt{
 	{"make a TCP socket", filtered, socket(unix.AF_INET, unix.SOCK_STREAM)},
 	{"make a TCP socket (IPv6)", filtered, socket(unix.AF_INET6, unix.SOCK_STREAM)},
 	{"make a UDP socket", filtered, socket(unix.AF_INET, unix.SOCK_DGRAM)},
+}
+
+// alwaysAttempts are those of every keeper.
+var alwaysAttempts = []attempt{
 	{"make a netlink socket", filtered, socket(unix.AF_NETLINK, unix.SOCK_RAW)},
 	{"make a packet socket", credentials | filtered, socket(unix.AF_PACKET, unix.SOCK_RAW)},
 	{"get a capability", credentials, capability},

@@ -139,7 +139,7 @@ func onTCP(use func(fd int, address unix.Sockaddr) error, port int) func(*probe)
 // capability tries to get one that the role does not keep.
 func capability(*probe) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	data := capabilityData(1 << unix.CAP_SYS_ADMIN)
+	data := rights{use: 1 << unix.CAP_SYS_ADMIN}.data()
 	return unix.Capset(&header, &data[0])
 }
 

@@ -3,30 +3,56 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// kept is a right of root (capabilities(7)) and why it is kept.
-type kept struct {
+// Capability is a right of root (capabilities(7)) and why a process has it.
+type Capability struct {
 	Name   string
 	Number uint
 	Reason string
 }
 
 // keeperCapabilities are the rights of root that the keeper keeps.
-var keeperCapabilities = []kept{
+var keeperCapabilities = []Capability{
 	{"CAP_SETUID", unix.CAP_SETUID, "setfsuid: files are opened, listed and removed as the mail's owner"},
 	{"CAP_SETGID", unix.CAP_SETGID, "setgroups and setfsgid: with the owner's groups"},
 }
 
-func keeperMask() uint64 {
+func maskOf(list []Capability) uint64 {
 	var mask uint64
-	for _, c := range keeperCapabilities {
+	for _, c := range list {
 		mask |= 1 << c.Number
 	}
 	return mask
+}
+
+// rights are the capabilities of a role.
+type rights struct {
+	use  uint64 // its own: in its effective and its permitted set
+	give uint64 // of programs that it starts: in its permitted set alone
+}
+
+func (r rights) all() uint64 { return r.use | r.give }
+
+// data is what the kernel takes and gives for them.
+func (r rights) data() [2]unix.CapUserData {
+	return [2]unix.CapUserData{
+		{Effective: uint32(r.use), Permitted: uint32(r.all())},
+		{Effective: uint32(r.use >> 32), Permitted: uint32(r.all() >> 32)},
+	}
+}
+
+// names lists the capabilities in the form of the log.
+func (r rights) names() string {
+	text := names(r.use)
+	if r.give != 0 {
+		text += ", for the PAM helper " + names(r.give)
+	}
+	return text
 }
 
 // securebits (capabilities(7), "The securebits flags"), each with its lock: an
@@ -38,9 +64,14 @@ const securebits = 1<<0 | 1<<1 | // SECBIT_NOROOT, locked
 	1<<5 | // SECBIT_KEEP_CAPS locked
 	1<<6 | 1<<7 // SECBIT_NO_CAP_AMBIENT_RAISE, locked
 
+// givingSecurebits are those of a process that gives capabilities to programs:
+// SECBIT_NO_CAP_AMBIENT_RAISE is locked while it is off, and SECBIT_KEEP_CAPS is
+// off and not locked, because Go sets and clears it in the child.
+const givingSecurebits = securebits &^ (1<<5 | 1<<6)
+
 // lockSecurebits keeps programs that the process starts from getting root's
 // rights through uid 0.
-func (m *Measures) lockSecurebits() error {
+func (m *Measures) lockSecurebits(securebits int) error {
 	const name = "securebits"
 	now, err := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
 	if err != nil {
@@ -51,7 +82,7 @@ func (m *Measures) lockSecurebits() error {
 			m.add(name, false, "CAP_SETPCAP is missing")
 			return nil
 		}
-		if err := allThreads(unix.SYS_PRCTL, unix.PR_SET_SECUREBITS, securebits, 0); err != nil {
+		if err := allThreads(unix.SYS_PRCTL, unix.PR_SET_SECUREBITS, uintptr(securebits), 0); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -60,8 +91,8 @@ func (m *Measures) lockSecurebits() error {
 }
 
 // keepCapabilities takes away all capabilities that are not in keep.
-func (m *Measures) keepCapabilities(keep uint64) error {
-	bounding, err := dropBounding(keep)
+func (m *Measures) keepCapabilities(keep rights) error {
+	bounding, err := dropBounding(keep.all())
 	if err != nil {
 		return err
 	}
@@ -104,34 +135,29 @@ func boundingSet() []bool {
 
 // setCapabilities makes keep the permitted and effective set, and the
 // inheritable and ambient sets empty.
-func (m *Measures) setCapabilities(keep uint64, bounding bool) error {
+func (m *Measures) setCapabilities(keep rights, bounding bool) error {
 	if err := allThreads(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil {
 		return fmt.Errorf("ambient capabilities: %w", err)
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	data := capabilityData(keep)
+	data := keep.data()
 	err := allThreads(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
 	if err != nil {
-		return fmt.Errorf("capabilities: %w; root needs %s", err, names(keep))
+		return fmt.Errorf("capabilities: %w; root needs %s", err, keep.names())
 	}
-	m.add("capabilities", true, names(keep))
+	m.add("capabilities", true, keep.names())
 	if bounding {
-		m.add("bounding set", true, names(keep))
+		m.add("bounding set", true, names(keep.all()))
 	} else {
 		m.add("bounding set", false, "CAP_SETPCAP is missing")
 	}
 	return nil
 }
 
-func capabilityData(mask uint64) [2]unix.CapUserData {
-	low, high := uint32(mask), uint32(mask>>32)
-	return [2]unix.CapUserData{{Effective: low, Permitted: low}, {Effective: high, Permitted: high}}
-}
-
-// names lists the kept capabilities in the form of the log.
+// names lists capabilities that a role may have.
 func names(mask uint64) string {
 	text := ""
-	for _, c := range keeperCapabilities {
+	for _, c := range slices.Concat(keeperCapabilities, sessionCapabilities, shadowCapabilities) {
 		if mask&(1<<c.Number) != 0 {
 			text += " " + c.Name
 		}
@@ -156,13 +182,13 @@ func capabilities() ([2]unix.CapUserData, error) {
 }
 
 // proveCapabilities reads the sets back.
-func proveCapabilities(keep uint64) error {
+func proveCapabilities(keep rights) error {
 	data, err := capabilities()
 	if err != nil {
 		return fmt.Errorf("capabilities: %w", err)
 	}
-	if data != capabilityData(keep) {
-		return fmt.Errorf("capabilities are %+v, not %s", data, names(keep))
+	if data != keep.data() {
+		return fmt.Errorf("capabilities are %+v, not %s", data, keep.names())
 	}
 	for number := range boundingSet() {
 		ambient, err := unix.PrctlRetInt(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, uintptr(number), 0, 0)

@@ -130,7 +130,7 @@ func TestNumbers(t *testing.T) {
 			}
 			return uint32(refuse(unix.EPERM))
 		}},
-		{"keeper", keeperPrograms(), func(call string) uint32 {
+		{"keeper", keeperPrograms(false), func(call string) uint32 {
 			switch {
 			case call == "clone3":
 				return uint32(refuse(unix.ENOSYS))
@@ -190,9 +190,9 @@ func TestLimits(t *testing.T) {
 		{frontPrograms(), "prctl", unix.EPERM, [][6]uint64{{unix.PR_SET_DUMPABLE, 1}, {unix.PR_SET_SECCOMP}, {unix.PR_SET_PDEATHSIG}}},
 		{frontPrograms(), "fcntl", unix.EPERM, [][6]uint64{{3, unix.F_SETOWN}, {3, unix.F_SETSIG}, {3, unix.F_SETPIPE_SZ}, {3, unix.F_NOTIFY}, {3, unix.F_GETFL | high}}},
 		{frontPrograms(), "tgkill", unix.EPERM, [][6]uint64{{pid + 1}, {1}, {pid | high}, {^uint64(0)}}},
-		{keeperPrograms(), "socket", unix.EAFNOSUPPORT, others},
-		{keeperPrograms(), "socketpair", unix.EAFNOSUPPORT, others},
-		{keeperPrograms(), "clone", unix.EPERM, [][6]uint64{{unix.CLONE_NEWUSER | uint64(unix.SIGCHLD)}, {flags | unix.CLONE_NEWNS}, {unix.CLONE_NEWNET}}},
+		{keeperPrograms(false), "socket", unix.EAFNOSUPPORT, others},
+		{keeperPrograms(false), "socketpair", unix.EAFNOSUPPORT, others},
+		{keeperPrograms(false), "clone", unix.EPERM, [][6]uint64{{unix.CLONE_NEWUSER | uint64(unix.SIGCHLD)}, {flags | unix.CLONE_NEWNS}, {unix.CLONE_NEWNET}}},
 	} {
 		programs, table := compile(t, c.programs)
 		a := asked{number: uint32(table.SyscallNames[c.call]), arch: uint32(table.ID)}
@@ -202,8 +202,22 @@ func TestLimits(t *testing.T) {
 			}
 		}
 	}
+	// With a network there are two more families, and no other ones.
+	networked, table := compile(t, keeperPrograms(true))
+	for family := range uint64(1024) {
+		want := uint32(refuse(unix.EAFNOSUPPORT))
+		if family == unix.AF_UNIX || family == unix.AF_INET || family == unix.AF_INET6 {
+			want = allowed
+		}
+		for _, kind := range []uint64{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+			a := asked{number: uint32(table.SyscallNames["socket"]), arch: uint32(table.ID), arguments: [6]uint64{family, kind}}
+			if got := answer(t, networked, a); got != want {
+				t.Errorf("with a network, family %d: %#x, not %#x", family, got, want)
+			}
+		}
+	}
 	// What Go makes processes with in the keeper.
-	programs, table := compile(t, keeperPrograms())
+	programs, table := compile(t, keeperPrograms(false))
 	a := asked{number: uint32(table.SyscallNames["clone"]), arch: uint32(table.ID),
 		arguments: [6]uint64{unix.CLONE_VFORK | unix.CLONE_VM | unix.CLONE_PIDFD | uint64(unix.SIGCHLD)}}
 	if got := answer(t, programs, a); got != allowed {

@@ -35,11 +35,15 @@ var keeperRefused = slices.Concat(
 const cloneNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
-func keeperPrograms() []program {
+func keeperPrograms(network bool) []program {
+	families := []uint64{unix.AF_UNIX}
+	if network {
+		families = append(families, unix.AF_INET, unix.AF_INET6)
+	}
 	return []program{
 		// EAFNOSUPPORT, as from a kernel without networks: libraries, PAM's
 		// audit among them, take it for an answer and go on.
-		limit("socket", unix.EAFNOSUPPORT, none(0, unix.AF_UNIX)),
+		limit("socket", unix.EAFNOSUPPORT, none(0, families...)),
 		limit("socketpair", unix.EAFNOSUPPORT, none(0, unix.AF_UNIX)),
 		limit("clone", unix.EPERM, is(0, seccomp.BitsSet, cloneNamespaces)),
 		{

@@ -46,7 +46,7 @@ func keeperChild() {
 	spawnThreads(4)
 	dir := os.Getenv("DIR")
 	root := os.Geteuid() == 0
-	m, err := Keeper()
+	m, err := Keeper(KeeperOptions{})
 	check(err)
 	if root {
 		checkMeasures(m)

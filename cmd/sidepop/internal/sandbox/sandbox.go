@@ -67,7 +67,7 @@ func Front(root string, user *privilege.Identity) (Measures, error) {
 	if err := m.confine(root, user); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	if err := m.process(0); err != nil {
+	if err := m.process(rights{}); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	held, err := m.landlock()
@@ -79,7 +79,7 @@ func Front(root string, user *privilege.Identity) (Measures, error) {
 	if err := tryAll(frontAttempts, held, p); err != nil {
 		return nil, fmt.Errorf("sandbox: without the seccomp filter: %w", err)
 	}
-	return m.finish(held, frontPrograms, frontAttempts, p)
+	return m.finish(held, frontPrograms(), frontAttempts, p)
 }
 
 // confine takes root's rights, and the file system beyond root, away.
@@ -90,7 +90,7 @@ func (m *Measures) confine(root string, user *privilege.Identity) error {
 		}
 		m.add("root folder", false, "not started as root")
 		m.add("user", true, fmt.Sprintf("uid %d, as started", os.Getuid()))
-		return m.keepCapabilities(0)
+		return m.keepCapabilities(rights{})
 	}
 	if user == nil {
 		return errors.New("started as root without a user to become: name one, or start as that user")
@@ -116,7 +116,20 @@ func (m *Measures) confine(root string, user *privilege.Identity) error {
 		return fmt.Errorf("groups left after giving up root: %v (%v)", groups, err)
 	}
 	m.add("user", true, user.Name)
-	return m.setCapabilities(0, bounding)
+	return m.setCapabilities(rights{}, bounding)
+}
+
+// KeeperOptions are what an operator may need beside what the keeper does
+// itself. The zero value is the narrowest sandbox.
+type KeeperOptions struct {
+	// Network leaves IPv4 and IPv6 sockets, for PAM modules and databases that
+	// ask other machines.
+	Network bool
+
+	// Helper are capabilities that the keeper can give to programs that it
+	// starts, with SysProcAttr.AmbientCaps, and does not use itself. See
+	// [HelperCapabilities].
+	Helper []Capability
 }
 
 // Keeper puts the process into the sandbox of the role that reads mail: as
@@ -124,20 +137,24 @@ func (m *Measures) confine(root string, user *privilege.Identity) error {
 // started it, no socket but unix ones can be made any more. Files are opened
 // with root's user id but without the right to pass over permissions: what the
 // keeper reads must be readable by its owner root. A program that it starts
-// inherits all this and has no capability at all.
+// inherits all this and has no capability at all but those it is given.
 //
 // After an error the process must end: its sandbox is incomplete.
-func Keeper() (Measures, error) {
+func Keeper(o KeeperOptions) (Measures, error) {
 	p, err := newProbe()
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	defer p.close()
 	var m Measures
-	keep := uint64(0)
+	var keep rights
 	if os.Geteuid() == 0 {
-		keep = keeperMask()
-		if err := m.lockSecurebits(); err != nil {
+		keep = rights{use: maskOf(keeperCapabilities), give: maskOf(o.Helper)}
+		bits := securebits
+		if keep.give != 0 {
+			bits = givingSecurebits
+		}
+		if err := m.lockSecurebits(bits); err != nil {
 			return nil, fmt.Errorf("sandbox: %w", err)
 		}
 	}
@@ -147,13 +164,16 @@ func Keeper() (Measures, error) {
 	if err := m.process(keep); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	return m.finish(credentials, keeperPrograms, keeperAttempts, p)
+	if o.Network {
+		m.add("network", true, "IPv4 and IPv6, as configured")
+	}
+	return m.finish(credentials, keeperPrograms(o.Network), keeperAttempts(o.Network), p)
 }
 
 // finish loads the filter, the last of the protections, and tries what all of
 // them together forbid.
-func (m *Measures) finish(held layers, programs func() []program, attempts []attempt, p *probe) (Measures, error) {
-	filtered, err := m.seccomp(programs())
+func (m *Measures) finish(held layers, programs []program, attempts []attempt, p *probe) (Measures, error) {
+	filtered, err := m.seccomp(programs)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: seccomp: %w", err)
 	}
@@ -171,7 +191,7 @@ func (m *Measures) add(name string, held bool, detail string) {
 
 // process sets what holds for a process and not for its identity, and reads
 // back everything set so far. keep are the capabilities that must be left.
-func (m *Measures) process(keep uint64) error {
+func (m *Measures) process(keep rights) error {
 	// Neither a core file nor, by a process of the same user, ptrace or
 	// /proc/PID/mem. After the change of user, which sets it too.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
@@ -197,7 +217,7 @@ func (m *Measures) process(keep uint64) error {
 
 // proveProcess reads back what the kernel holds for this thread; the others
 // got the same or [allThreads] had failed.
-func proveProcess(keep uint64) error {
+func proveProcess(keep rights) error {
 	var core syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &core); err != nil || core.Cur != 0 || core.Max != 0 {
 		return fmt.Errorf("the limit of core files is not 0 (%v)", err)

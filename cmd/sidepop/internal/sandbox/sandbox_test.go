@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 		frontChild()
 	case "keeper":
 		keeperChild()
+	case "keeper with options":
+		optionsChild()
 	default:
 		code := m.Run()
 		os.RemoveAll(binaryFolder)

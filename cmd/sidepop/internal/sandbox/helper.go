@@ -1,0 +1,55 @@
+package sandbox
+
+import (
+	"os"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// sessionCapabilities are what PAM's modules may need where sessions are opened.
+var sessionCapabilities = []Capability{
+	{"CAP_CHOWN", unix.CAP_CHOWN, "pam_mkhomedir gives a new home to its user"},
+	{"CAP_FOWNER", unix.CAP_FOWNER, "and sets its permissions after that"},
+	{"CAP_DAC_OVERRIDE", unix.CAP_DAC_OVERRIDE, "and fills it with files after that"},
+}
+
+// shadowCapabilities are what pam_unix needs where even root may not read the
+// file with the hashes.
+var shadowCapabilities = []Capability{
+	{"CAP_DAC_READ_SEARCH", unix.CAP_DAC_READ_SEARCH, "/etc/shadow has mode 0000, as on Red Hat"},
+}
+
+// shadowFile has the hashes of the machine's own users (shadow(5)).
+const shadowFile = "/etc/shadow"
+
+// HelperCapabilities are those that the PAM helper needs on this machine; with
+// sessions, its modules are asked to open sessions too. None, on most machines:
+// root reads its own files without.
+func HelperCapabilities(sessions bool) []Capability {
+	switch {
+	case sessions: // CAP_DAC_OVERRIDE is the right to read too
+		return slices.Clone(sessionCapabilities)
+	case !rootReads(shadowFile):
+		return slices.Clone(shadowCapabilities)
+	}
+	return nil
+}
+
+// rootReads says whether uid 0, gid 0 can read a file without capabilities. What
+// is not there is not to be read.
+func rootReads(name string) bool {
+	info, err := os.Stat(name)
+	if err != nil {
+		return true
+	}
+	file := info.Sys().(*syscall.Stat_t)
+	switch {
+	case file.Uid == 0:
+		return file.Mode&unix.S_IRUSR != 0
+	case file.Gid == 0:
+		return file.Mode&unix.S_IRGRP != 0
+	}
+	return file.Mode&unix.S_IROTH != 0
+}
