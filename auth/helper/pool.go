@@ -12,8 +12,10 @@ import (
 // Defaults of the fields of [Options] with these names.
 const (
 	// DefaultInFlight is more than any machine hashes at once, because most
-	// requests under way are asleep after a wrong password.
-	DefaultInFlight = 64
+	// requests under way are asleep after a wrong password, for 2 s and more:
+	// somebody who guesses must not take all places. Each one asleep is a thread
+	// of less than 100 KiB.
+	DefaultInFlight = 256
 
 	// DefaultTransactions bounds what leaking modules cost: at a few KiB a
 	// login this stays at some MiB, and starting a program every thousand
@@ -39,8 +41,8 @@ type Options struct {
 	// Command is the program's absolute path and its arguments.
 	Command []string
 
-	// Env is what the program's environment has beside PATH, LANG=C and
-	// GOTRACEBACK=none. Nothing of this process's own environment is inherited.
+	// Env is what the program's environment has beside PATH and LANG=C.
+	// Nothing of this process's own environment is inherited.
 	Env []string
 
 	// Dir is the program's working directory; "/" when empty.

@@ -162,7 +162,7 @@ func TestInheritance(t *testing.T) {
 	defer opened.Close()
 	p, _ := open(t, "right", nil)
 	a, err := p.Lookup(t.Context(), "environment")
-	want := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "GOTRACEBACK=none", programEnv + "=right", noPause}
+	want := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", programEnv + "=right", noPause}
 	if err != nil || !slices.Equal(a.Messages, want) {
 		t.Errorf("environment %q, error %v", a.Messages, err)
 	}

@@ -29,10 +29,8 @@ const (
 )
 
 // environment is what the program finds there in any case: modules look for
-// programs, and their messages should be those that operators search for. When a
-// module crashes, Go would write the registers to the log, and with them perhaps
-// a piece of a password: that cannot be changed from within the program.
-var environment = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "GOTRACEBACK=none"}
+// programs, and their messages should be those that operators search for.
+var environment = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C"}
 
 // state is where a process is in its life.
 type state int
