@@ -1,0 +1,215 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"sidepop/auth/helper"
+)
+
+// fakePAM knows some users, whose password is "right", and notes what it is asked.
+type fakePAM struct {
+	users map[string]helper.Answer // by name; the zero value is accepted
+	down  error
+	asked []string
+	login helper.Login // the last one
+}
+
+func (f *fakePAM) note(format string, values ...any) {
+	f.asked = append(f.asked, fmt.Sprintf(format, values...))
+}
+
+func (f *fakePAM) account(user string) helper.Account {
+	return helper.Account{Name: user, UID: uint32(1000 + len(user)), GID: 100, Groups: []uint32{4}, Home: "/home/" + user}
+}
+
+func (f *fakePAM) Authenticate(_ context.Context, l *helper.Login) (helper.Answer, error) {
+	f.note("authenticate %s %s", l.User, string(l.Password))
+	f.login = *l
+	if f.down != nil {
+		return helper.Answer{}, f.down
+	}
+	a, ok := f.users[l.User]
+	if string(l.Password) != "right" || !ok {
+		return helper.Answer{Outcome: helper.Credentials, Messages: []string{"pam_authenticate: Authentication failure"}}, nil
+	}
+	if a.Outcome == 0 {
+		return helper.Answer{Outcome: helper.Accepted, Account: f.account(l.User)}, nil
+	}
+	return a, nil
+}
+
+func (f *fakePAM) Lookup(_ context.Context, user string) (helper.Answer, error) {
+	f.note("lookup %s", user)
+	if f.down != nil {
+		return helper.Answer{}, f.down
+	}
+	if _, ok := f.users[user]; ok {
+		return helper.Answer{Outcome: helper.Found, Account: f.account(user)}, nil
+	}
+	if user == "nss" {
+		return helper.Answer{Outcome: helper.Temporary, Messages: []string{"NSS is down"}}, nil
+	}
+	return helper.Answer{Outcome: helper.Unknown}, nil
+}
+
+// users are those of the fake system, none of them special.
+func users(names ...string) map[string]helper.Answer {
+	all := make(map[string]helper.Answer)
+	for _, name := range names {
+		all[name] = helper.Answer{}
+	}
+	return all
+}
+
+func local(_ context.Context, domain string) (bool, error) {
+	if domain == "down.example" {
+		return false, errors.New("the mail server is down")
+	}
+	return domain == "host.example", nil
+}
+
+// TestPAMNames: which names PAM is asked for.
+func TestPAMNames(t *testing.T) {
+	for _, c := range []struct {
+		user, password string
+		fold           bool
+		noLocal        bool
+		want           string // the account
+		err            error
+		unknown        bool // the error is ErrUnknown too
+		asked          []string
+	}{
+		{user: "joe", want: "joe", asked: []string{"authenticate joe right"}},
+		{user: "joe", fold: true, want: "joe", asked: []string{"authenticate joe right"}},
+		{user: "joe", password: "wrong", err: ErrCredentials, asked: []string{"authenticate joe wrong"}},
+		{user: "nobody", err: ErrCredentials, asked: []string{"authenticate nobody right"}},
+		{user: "Joe", err: ErrCredentials, asked: []string{"authenticate Joe right"}},
+		{user: "Joe", fold: true, want: "joe", asked: []string{"lookup Joe", "lookup joe", "authenticate joe right"}},
+		{user: "Ann", fold: true, want: "Ann", asked: []string{"lookup Ann", "authenticate Ann right"}},
+		{user: "NoBody", fold: true, err: ErrCredentials, asked: []string{"lookup NoBody", "lookup nobody", "authenticate NoBody right"}},
+		{user: "NSS", fold: true, err: ErrTemporary, asked: []string{"lookup NSS", "lookup nss"}},
+		{user: "joe@host.example", want: "joe", asked: []string{"authenticate joe right"}},
+		{user: "joe@HOST.example", want: "joe", asked: []string{"authenticate joe right"}},
+		{user: "joe@host.example", noLocal: true, err: ErrCredentials, unknown: true},
+		{user: "joe@other.example", err: ErrCredentials, unknown: true},
+		{user: "joe@down.example", err: ErrTemporary},
+		{user: "joe@", err: ErrCredentials, unknown: true},
+		{user: "@host.example", err: ErrCredentials},
+		{user: "joe@other@host.example", err: ErrCredentials, asked: []string{"authenticate joe@other right"}},
+		{user: "", err: ErrCredentials},
+		{user: "-joe", err: ErrCredentials},
+		{user: "-joe@host.example", err: ErrCredentials},
+		{user: "../joe", err: ErrCredentials},
+		{user: "a\nb", err: ErrCredentials},
+		{user: "a\x00b", err: ErrCredentials},
+		{user: "a\x7f", err: ErrCredentials},
+		{user: "a\u0085b", err: ErrCredentials},
+		{user: "a\xffb", err: ErrCredentials},
+		{user: strings.Repeat("x", MaxUserOctets+1), err: ErrCredentials},
+		{user: "joe", password: strings.Repeat("x", MaxPasswordOctets+1), err: ErrCredentials},
+		{user: "joe", password: "a\x00", err: ErrCredentials},
+		// SASLprep's other form of a name or password is tried after the typed one.
+		{user: "j\u00adoe", want: "joe", asked: []string{"lookup j\u00adoe", "lookup joe", "authenticate joe right"}},
+		{user: "joe", password: "r\u00adight", want: "joe", asked: []string{"authenticate joe r\u00adight", "authenticate joe right"}},
+	} {
+		f := &fakePAM{users: users("joe", "Ann")}
+		o := PAMOptions{Pool: f, Service: "sidepop", FoldCase: c.fold, Local: local}
+		if c.noLocal {
+			o.Local = nil
+		}
+		password := c.password
+		if password == "" {
+			password = "right"
+		}
+		a, err := NewPAM(o).Verify(t.Context(), Login{User: c.user, Password: password})
+		got := ""
+		if a != nil {
+			got = a.Name
+		}
+		if got != c.want || !errors.Is(err, c.err) || errors.Is(err, ErrUnknown) != c.unknown {
+			t.Errorf("%q: got %q, error %v; want %q, %v", c.user, got, err, c.want, c.err)
+		}
+		if !slices.Equal(f.asked, c.asked) {
+			t.Errorf("%q: asked %q, want %q", c.user, f.asked, c.asked)
+		}
+	}
+	if _, err := NewPAM(PAMOptions{Pool: &fakePAM{}}).Verify(t.Context(), Login{User: "joe"}); !errors.Is(err, ErrCredentials) {
+		t.Errorf("empty password: %v", err)
+	}
+}
+
+// TestPAMOutcomes: what becomes of what PAM says.
+func TestPAMOutcomes(t *testing.T) {
+	for outcome, c := range map[helper.Outcome]struct {
+		err  error
+		text string
+	}{
+		helper.Credentials:     {ErrCredentials, "auth: PAM service mail: wrong user name or password: m1; m2"},
+		helper.Locked:          {ErrCredentials, "auth: PAM service mail: wrong user name or password: account locked: m1; m2"},
+		helper.BrokenPrompt:    {ErrCredentials, "prompt for something else than a password: m1; m2"},
+		helper.Denied:          {ErrDenied, "auth: PAM service mail: login not allowed: m1; m2"},
+		helper.AccountExpired:  {ErrDenied, "login not allowed: account expired: m1; m2"},
+		helper.PasswordExpired: {ErrDenied, "password expired"},
+		helper.NoLogin:         {ErrTemporary, "no logins"},
+		helper.Temporary:       {ErrTemporary, "temporary fault"},
+		helper.Permanent:       {ErrPermanent, "permanent fault"},
+		helper.Found:           {ErrPermanent, "found"}, // the pool prevents it
+		99:                     {ErrPermanent, "outcome 99"},
+	} {
+		f := &fakePAM{users: map[string]helper.Answer{"joe": {Outcome: outcome, Messages: []string{"m1", "m2"}}}}
+		_, err := NewPAM(PAMOptions{Pool: f, Service: "mail"}).Verify(t.Context(), Login{User: "joe", Password: "right"})
+		if !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%v: got %v, want %v with %q", outcome, err, c.err, c.text)
+		}
+		for _, other := range []error{ErrCredentials, ErrDenied, ErrTemporary, ErrPermanent} {
+			if other != c.err && errors.Is(err, other) {
+				t.Errorf("%v: %v is %v too", outcome, err, other)
+			}
+		}
+	}
+	for down, want := range map[error]error{helper.ErrTemporary: ErrTemporary, helper.ErrRequest: ErrCredentials, context.Canceled: ErrTemporary} {
+		p := NewPAM(PAMOptions{Pool: &fakePAM{down: fmt.Errorf("it says: %w", down)}, Service: "mail"})
+		if _, err := p.Verify(t.Context(), Login{User: "joe", Password: "right"}); !errors.Is(err, want) || !errors.Is(err, down) {
+			t.Errorf("%v: got %v", down, err)
+		}
+		if _, err := p.Account(t.Context(), "joe"); !errors.Is(err, want) {
+			t.Errorf("%v: account: got %v", down, err)
+		}
+	}
+}
+
+// TestPAMAccount: what an account has, what PAM is told, and who is never served.
+func TestPAMAccount(t *testing.T) {
+	f := &fakePAM{users: users("joe", "root", "relative")}
+	f.users["root"] = helper.Answer{Outcome: helper.Accepted, Account: helper.Account{Name: "root", Home: "/root"}}
+	f.users["relative"] = helper.Answer{Outcome: helper.Accepted, Account: helper.Account{Name: "relative", UID: 7, Home: "tmp"}}
+	p := NewPAM(PAMOptions{Pool: f, Service: "sidepop", Session: true, Local: local})
+	remote := netip.MustParseAddr("192.0.2.1")
+	verify := func(user string) (*Account, error) {
+		return p.Verify(t.Context(), Login{User: user, Password: "right", Remote: remote})
+	}
+	a, err := verify("joe")
+	if err != nil || a.Name != "joe" || *a.UID != 1003 || *a.GID != 100 || !slices.Equal(a.Groups, []uint32{4}) || a.Home != "/home/joe" {
+		t.Errorf("got %+v, error %v", a, err)
+	}
+	if l := f.login; l.Service != "sidepop" || l.Remote != remote || !l.SetCred || !l.OpenSession || string(l.Password) != "\x00\x00\x00\x00\x00" {
+		t.Errorf("PAM was asked %+v", l)
+	}
+	if a, err := verify("root"); !errors.Is(err, ErrDenied) {
+		t.Errorf("root: got %+v, error %v", a, err)
+	}
+	if a, err := verify("relative"); err != nil || a.Home != "" {
+		t.Errorf("home tmp: got %+v, error %v", a, err)
+	}
+	for user, want := range map[string]error{"joe": nil, "joe@host.example": nil, "Joe": ErrUnknown, "joe@other.example": ErrUnknown, "nss": ErrTemporary, "a/b": ErrCredentials} {
+		if a, err := p.Account(t.Context(), user); !errors.Is(err, want) || err == nil && a.Name != "joe" {
+			t.Errorf("account of %q: got %+v, error %v", user, a, err)
+		}
+	}
+}
