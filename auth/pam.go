@@ -110,13 +110,11 @@ func (p *PAM) names(ctx context.Context, user string) ([]string, error) {
 		}
 	}
 	names, err := nameForms(local)
+	if err == nil && !p.options.FoldCase {
+		names, err = forms("user name", local)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if !p.options.FoldCase {
-		if names, err = forms("user name", local); err != nil {
-			return nil, err
-		}
 	}
 	for _, name := range names {
 		if err := checkName(name); err != nil {

@@ -57,12 +57,21 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 		fmt.Fprint(stderr, usage)
 		return exitUsage
 	}
+	h, err := prepare()
+	if err != nil {
+		fmt.Fprintf(stderr, "sidepop-pam: %v\n", err)
+		return exitFailure
+	}
 	conn, err := helper.Inherited()
 	if err != nil {
 		fmt.Fprintf(stderr, "sidepop-pam: %v\n\n%s", err, usage)
 		return exitUsage
 	}
-	if err := serve(conn); err != nil {
+	if err := guardSecrets(); err != nil {
+		fmt.Fprintf(stderr, "sidepop-pam: %v\n", err)
+		return exitFailure
+	}
+	if err := helper.Serve(conn, h, concurrency); err != nil {
 		fmt.Fprintf(stderr, "sidepop-pam: %v\n", err)
 		return exitFailure
 	}

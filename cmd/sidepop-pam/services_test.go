@@ -28,10 +28,10 @@ account	required	pam_permit.so
 	"nologin": "auth required pam_unix.so nodelay\naccount required pam_nologin.so\naccount required pam_unix.so\n",
 	"access":  "auth required pam_unix.so nodelay\naccount required pam_access.so accessfile=/run/access.conf\n",
 	"faillock": `
-auth required pam_faillock.so preauth deny=3 unlock_time=600 dir=/run/faillock
+auth required pam_faillock.so preauth deny=2 unlock_time=600 dir=/run/faillock
 auth [success=1 default=bad] pam_unix.so nodelay
-auth [default=die] pam_faillock.so authfail deny=3 unlock_time=600 dir=/run/faillock
-auth sufficient pam_faillock.so authsucc deny=3 unlock_time=600 dir=/run/faillock
+auth [default=die] pam_faillock.so authfail deny=2 unlock_time=600 dir=/run/faillock
+auth sufficient pam_faillock.so authsucc deny=2 unlock_time=600 dir=/run/faillock
 account required pam_faillock.so dir=/run/faillock
 account required pam_unix.so
 `,
@@ -48,7 +48,6 @@ account required pam_unix.so
 session required pam_unix.so
 session required pam_mkhomedir.so umask=0077
 `,
-	"audited": "auth required pam_unix.so nodelay\naccount required pam_unix.so\nsession required pam_unix.so\n",
 
 	"no module":    "auth required pam_nosuch.so\naccount required pam_permit.so\n",
 	"syntax":       "auth required\naccount required pam_permit.so\n",
@@ -60,7 +59,6 @@ session required pam_mkhomedir.so umask=0077
 	"auth-temp":     "auth required MODULE code 9\naccount required pam_permit.so\n",
 	"auth-maxtries": "auth required MODULE code 11\naccount required pam_permit.so\n",
 	"auth-expired":  "auth required MODULE code 13\naccount required pam_permit.so\n",
-	"setcred":       "auth required pam_unix.so nodelay\nauth optional MODULE code 0\naccount required pam_permit.so\n",
 
 	"crash":         "auth required MODULE crash\naccount required pam_permit.so\n",
 	"null-response": "auth required MODULE null-response\naccount required pam_permit.so\n",

@@ -42,7 +42,7 @@ var accounts = []struct {
 	hash string
 	rest string // of the line in shadow(5): last change to expiry
 }{
-	{"root", 0, "/root", "*", "20000:0:99999:7:::"},
+	{"root", 0, "/root", secretHash, "20000:0:99999:7:::"},
 	{"nobody", 65534, "/nonexistent", "*", "20000:0:99999:7:::"},
 	{"joe", 1001, "/home/joe", secretHash, "20000:0:99999:7:::"},
 	{"locked", 1002, "/home/locked", "!" + secretHash, "20000:0:99999:7:::"},

@@ -15,24 +15,13 @@ static void die_silently(void)
 */
 import "C"
 
-import (
-	"net"
+import "sidepop/auth/helper"
 
-	"sidepop/auth/helper"
-)
-
-// serve answers the keeper until its end of the socket is closed.
-func serve(conn *net.UnixConn) error {
-	if err := guardSecrets(); err != nil {
-		return err
-	}
+// prepare readies the process for foreign code and gives what runs it.
+func prepare() (helper.Handler, error) {
 	// A module that crashes ends the process by a signal, and that is what the
 	// keeper tells. Go would write the registers and all stacks to the log, and
 	// with them perhaps a piece of a password; no setting of it prevents that.
 	C.die_silently()
-	h, err := newHandler()
-	if err != nil {
-		return err
-	}
-	return helper.Serve(conn, h, concurrency)
+	return newHandler()
 }

@@ -1,0 +1,104 @@
+//go:build cgo && linux
+
+package main
+
+import (
+	"os/exec"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// within says whether a place of the gate gets free in time. It gives it back.
+func within(g *gate, patience time.Duration) bool {
+	select {
+	case g.places <- struct{}{}:
+		<-g.places
+		return true
+	case <-time.After(patience):
+		return false
+	}
+}
+
+// TestGate: what a thread does decides how long its place is taken.
+func TestGate(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		work func(until <-chan struct{}) // of a thread that has entered
+		free bool                        // another one gets its place long before longestHash
+	}{
+		{"hashes", func(until <-chan struct{}) {
+			for {
+				select {
+				case <-until:
+					return
+				default:
+				}
+			}
+		}, false},
+		{"sleeps", func(until <-chan struct{}) {
+			for {
+				select {
+				case <-until:
+					return
+				default:
+					_ = unix.Nanosleep(&unix.Timespec{Nsec: 50e6}, nil)
+				}
+			}
+		}, true},
+		{"waits for a child", func(until <-chan struct{}) {
+			child := exec.Command("sleep", "100")
+			if err := child.Start(); err != nil {
+				t.Error(err)
+				return
+			}
+			go func() {
+				<-until
+				_ = child.Process.Kill()
+			}()
+			var status unix.WaitStatus
+			_, _ = unix.Wait4(child.Process.Pid, &status, 0, nil)
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGate(1)
+			entered, until, left := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			go func() {
+				runtime.LockOSThread()
+				leave := g.enter(unix.Gettid())
+				close(entered)
+				c.work(until)
+				leave()
+				leave = g.enter(unix.Gettid()) // a second time, after the first place was given back once
+				leave()
+				close(left)
+			}()
+			<-entered
+			if got := within(&g, longestHash/2); got != c.free {
+				t.Errorf("after half the longest time: free %v", got)
+			}
+			if !within(&g, 2*longestHash) {
+				t.Error("not free after the longest time")
+			}
+			close(until)
+			<-left
+			if len(g.places) != 0 {
+				t.Errorf("%d places are taken by nobody", len(g.places))
+			}
+		})
+	}
+}
+
+// TestGateLeaves: a thread that leaves gives its place back at once.
+func TestGateLeaves(t *testing.T) {
+	g := newGate(1)
+	begun := time.Now()
+	for range 100 {
+		g.enter(unix.Gettid())()
+	}
+	if took := time.Since(begun); took > time.Second {
+		t.Errorf("100 threads one after the other took %v", took)
+	}
+}
