@@ -4,12 +4,14 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sidepop/auth/helper"
 )
@@ -281,6 +283,54 @@ func TestFaillock(t *testing.T) {
 		if a := try(t, p, step.login); a.Outcome != step.want {
 			t.Errorf("%s, %s: got %v, %q, want %v", step.login.User, string(step.login.Password), a.Outcome, a.Messages, step.want)
 		}
+	}
+}
+
+// TestSyslog: what modules tell the system's log, which other programs read.
+func TestSyslog(t *testing.T) {
+	p, _ := open(t, nil)
+	log, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: "/dev/log", Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	wrong := login("plain", "joe")
+	wrong.Password = helper.Secret("hunter2")
+	try(t, p, wrong)
+	_ = log.SetReadDeadline(time.Now().Add(10 * time.Second))
+	line := make([]byte, 1<<10)
+	n, err := log.Read(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(line[:n])
+	for _, want := range []string{"pam_unix(plain:auth): authentication failure;", "tty=pop3 ruser=joe rhost=198.51.100.7", "user=joe"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+	if strings.Contains(got, "hunter2") {
+		t.Errorf("the password is in %q", got)
+	}
+}
+
+// TestShadow: where root may not read the hashes without a capability, it has one;
+// and where it has none, nobody's password is wrong.
+func TestShadow(t *testing.T) {
+	before, _ := open(t, nil)
+	if a := try(t, before, login("plain", "joe")); a.Outcome != helper.Accepted {
+		t.Errorf("got %v, %q", a.Outcome, a.Messages)
+	}
+	if err := os.Chmod("/etc/shadow", 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod("/etc/shadow", 0o640)
+	if a := try(t, before, login("plain", "joe")); a.Outcome != helper.Temporary {
+		t.Errorf("without the capability: got %v, %q", a.Outcome, a.Messages)
+	}
+	after, _ := open(t, nil)
+	if a := try(t, after, login("plain", "joe")); a.Outcome != helper.Accepted {
+		t.Errorf("with the capability: got %v, %q", a.Outcome, a.Messages)
 	}
 }
 

@@ -14,7 +14,8 @@
 //   - Every transaction has a thread for itself, which ends with it: whatever a
 //     module has changed about its thread nobody else gets.
 //   - A transaction that sleeps, waits or hangs holds up no other one.
-//   - A fault is never taken for a wrong password or an unknown user.
+//   - A fault is never taken for a wrong password or an unknown user, if the
+//     modules tell: Debian's common-auth has pam_deny answer in their place.
 package main
 
 import (

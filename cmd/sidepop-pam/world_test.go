@@ -16,7 +16,7 @@ import (
 )
 
 // world is a machine of its own for the tests: the host's file system with other
-// users, another /etc/pam.d, /run and /home, in a mount namespace.
+// users, another /etc/pam.d, /dev, /run and /home, in a mount namespace.
 var world struct {
 	why     string // there is none
 	helper  string // sidepop-pam
@@ -139,9 +139,14 @@ func makeWorld(dir string) error {
 	if err := os.Chmod("/etc/shadow", 0o640); err != nil {
 		return err
 	}
-	for _, folder := range []string{"/etc/pam.d", "/run", "/home"} {
+	for _, folder := range []string{"/etc/pam.d", "/dev", "/run", "/home"} {
 		if err := unix.Mount("tmpfs", folder, "tmpfs", 0, "mode=0755"); err != nil {
 			return fmt.Errorf("mount %s: %w", folder, err)
+		}
+	}
+	for name, minor := range map[string]uint32{"null": 3, "zero": 5, "urandom": 9} {
+		if err := unix.Mknod(filepath.Join("/dev", name), unix.S_IFCHR|0o666, int(unix.Mkdev(1, minor))); err != nil {
+			return fmt.Errorf("make /dev/%s: %w", name, err)
 		}
 	}
 	for _, a := range accounts {
