@@ -60,7 +60,8 @@ func TestIdentity(t *testing.T) {
 // as there are processors, and more.
 func TestSlowModule(t *testing.T) {
 	t.Parallel()
-	p, _ := open(t, nil)
+	p, events := open(t, nil)
+	pid := events.process(t, p)
 	var slow sync.WaitGroup
 	for range 20 {
 		slow.Go(func() {
@@ -69,15 +70,7 @@ func TestSlowModule(t *testing.T) {
 			}
 		})
 	}
-	pid := 0
-	eventually(t, "all that are slow sleep", func() bool {
-		for _, pid = range helperProcesses(t) {
-			if status(pid, "Threads") > 20 {
-				return true
-			}
-		}
-		return false
-	})
+	eventually(t, "all that are slow sleep", func() bool { return status(pid, "Threads") > 20 })
 	begun := time.Now()
 	for range 5 {
 		if a := try(t, p, login("plain", "joe")); a.Outcome != helper.Accepted {
@@ -93,13 +86,8 @@ func TestSlowModule(t *testing.T) {
 
 // TestProcess: what the process shows and has.
 func TestProcess(t *testing.T) {
-	p, _ := open(t, nil)
-	try(t, p, login("sidepop", "joe"))
-	pids := helperProcesses(t)
-	if len(pids) == 0 {
-		t.Fatal("there is none")
-	}
-	pid := pids[0]
+	p, events := open(t, nil)
+	pid := events.process(t, p)
 	var core unix.Rlimit
 	if err := unix.Prlimit(pid, unix.RLIMIT_CORE, nil, &core); err != nil || core.Max != 0 {
 		t.Errorf("core files of %d octets, %v", core.Max, err)

@@ -5,6 +5,7 @@ package main
 import (
 	"os/exec"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,50 +27,37 @@ func within(g *gate, patience time.Duration) bool {
 func TestGate(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		work func(until <-chan struct{}) // of a thread that has entered
-		free bool                        // another one gets its place long before longestHash
+		work func(end *atomic.Bool) // of a thread that has entered
+		free bool                   // another one gets its place long before longestHash
 	}{
-		{"hashes", func(until <-chan struct{}) {
-			for {
-				select {
-				case <-until:
-					return
-				default:
-				}
+		{"hashes", func(end *atomic.Bool) {
+			for !end.Load() {
 			}
 		}, false},
-		{"sleeps", func(until <-chan struct{}) {
-			for {
-				select {
-				case <-until:
-					return
-				default:
-					_ = unix.Nanosleep(&unix.Timespec{Nsec: 50e6}, nil)
-				}
+		{"sleeps", func(end *atomic.Bool) {
+			for !end.Load() {
+				_ = unix.Nanosleep(&unix.Timespec{Nsec: 50e6}, nil)
 			}
 		}, true},
-		{"waits for a child", func(until <-chan struct{}) {
-			child := exec.Command("sleep", "100")
+		{"waits for a child", func(*atomic.Bool) {
+			child := exec.Command("sleep", "1.5")
 			if err := child.Start(); err != nil {
 				t.Error(err)
 				return
 			}
-			go func() {
-				<-until
-				_ = child.Process.Kill()
-			}()
 			var status unix.WaitStatus
 			_, _ = unix.Wait4(child.Process.Pid, &status, 0, nil)
 		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newGate(1)
-			entered, until, left := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			entered, left := make(chan struct{}), make(chan struct{})
+			var end atomic.Bool
 			go func() {
 				runtime.LockOSThread()
 				leave := g.enter(unix.Gettid())
 				close(entered)
-				c.work(until)
+				c.work(&end)
 				leave()
 				leave = g.enter(unix.Gettid()) // a second time, after the first place was given back once
 				leave()
@@ -82,7 +70,7 @@ func TestGate(t *testing.T) {
 			if !within(&g, 2*longestHash) {
 				t.Error("not free after the longest time")
 			}
-			close(until)
+			end.Store(true)
 			<-left
 			if len(g.places) != 0 {
 				t.Errorf("%d places are taken by nobody", len(g.places))

@@ -19,6 +19,7 @@ import (
 // recorder keeps what a pool tells.
 type recorder struct {
 	mu    sync.Mutex
+	pid   int // of the last line
 	lines []string
 	died  []string
 }
@@ -29,10 +30,28 @@ func (r *recorder) add(to *[]string, text string) {
 	*to = append(*to, text)
 }
 
-func (r *recorder) Logged(_ int, line string) { r.add(&r.lines, line) }
-func (r *recorder) Died(err error)            { r.add(&r.died, err.Error()) }
-func (r *recorder) Unavailable(err error)     { r.add(&r.died, err.Error()) }
-func (r *recorder) Available()                {}
+func (r *recorder) Logged(pid int, line string) {
+	r.add(&r.lines, line)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pid = pid
+}
+func (r *recorder) Died(err error)        { r.add(&r.died, err.Error()) }
+func (r *recorder) Unavailable(err error) { r.add(&r.died, err.Error()) }
+func (r *recorder) Available()            {}
+
+// process has a module write a line, to learn which process serves the pool.
+func (r *recorder) process(t testing.TB, p *helper.Pool) (pid int) {
+	t.Helper()
+	try(t, p, login("stdout", "joe"))
+	eventually(t, "a line", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		pid = r.pid
+		return pid != 0
+	})
+	return pid
+}
 
 func (r *recorder) all() (lines, died []string) {
 	r.mu.Lock()
@@ -121,6 +140,7 @@ func TestLogin(t *testing.T) {
 		{service: "second", user: "joe", want: helper.BrokenPrompt, message: `"Code:"`},
 		{service: "same", user: "joe", password: "anything", want: helper.Accepted},
 		{service: "optional-second", user: "joe", want: helper.Accepted},
+		{service: "optional-second", user: "expired", want: helper.AccountExpired, message: `"Code:"`},
 		{service: "ask-echo", user: "joe", want: helper.BrokenPrompt, message: `"login:"`},
 		{service: "ask-binary", user: "joe", want: helper.BrokenPrompt},
 		{service: "new-password", user: "joe", want: helper.BrokenPrompt, message: `"New password: "`},

@@ -11,7 +11,6 @@ import "C"
 
 import (
 	"fmt"
-	"math"
 	"syscall"
 	"unsafe"
 
@@ -46,7 +45,7 @@ func lookup(user string) (account helper.Account, found bool, err error) {
 		}
 		C.free(buffer)
 		switch {
-		case errno == syscall.ERANGE && size < longestEntry, errno == syscall.EINTR:
+		case (errno == syscall.ERANGE || errno == syscall.EINTR) && size < longestEntry:
 			continue
 		case errno != 0:
 			return helper.Account{}, false, fmt.Errorf("the system's accounts (NSS) cannot be searched for %q: %w", user, errno)
@@ -65,7 +64,7 @@ func groups(user string, primary uint32) []uint32 {
 	defer C.free(unsafe.Pointer(name))
 	list := make([]C.gid_t, usualGroups)
 	n := C.int(len(list))
-	for C.getgrouplist(name, C.gid_t(primary), &list[0], &n) < 0 && int(n) > len(list) && n < math.MaxUint16+1 {
+	for C.getgrouplist(name, C.gid_t(primary), &list[0], &n) < 0 && int(n) > len(list) {
 		list = make([]C.gid_t, n)
 	}
 	var found []uint32

@@ -78,7 +78,7 @@ account required pam_permit.so
 	"optional-second": `
 auth required pam_unix.so nodelay
 auth optional MODULE ask Code:
-account required pam_permit.so
+account required pam_unix.so
 `,
 	"ask-echo":   "auth required MODULE ask-echo login:\naccount required pam_permit.so\n",
 	"ask-binary": "auth required MODULE ask-binary x\naccount required pam_permit.so\n",

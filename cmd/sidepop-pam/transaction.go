@@ -91,6 +91,7 @@ func (t *transaction) authenticate(p *pam.Transaction, hashing *gate) helper.Out
 		t.say("the modules let the user in without asking for the password: any would do, so none is right")
 		return helper.Credentials
 	}
+	t.refuse = false // the module was an optional one
 	return helper.Accepted
 }
 

@@ -26,15 +26,26 @@ const shadowFile = "/etc/shadow"
 
 // HelperCapabilities are those that the PAM helper needs on this machine; with
 // sessions, its modules are asked to open sessions too. None, on most machines:
-// root reads its own files without.
+// root reads its own files without. And none where this process is not root.
 func HelperCapabilities(sessions bool) []Capability {
 	switch {
+	case os.Geteuid() != 0:
+		return nil
 	case sessions: // CAP_DAC_OVERRIDE is the right to read too
 		return slices.Clone(sessionCapabilities)
 	case !rootReads(shadowFile):
 		return slices.Clone(shadowCapabilities)
 	}
 	return nil
+}
+
+// Numbers are capabilities as SysProcAttr.AmbientCaps has them.
+func Numbers(list []Capability) []uintptr {
+	var numbers []uintptr
+	for _, c := range list {
+		numbers = append(numbers, uintptr(c.Number))
+	}
+	return numbers
 }
 
 // rootReads says whether uid 0, gid 0 can read a file without capabilities. What

@@ -64,10 +64,7 @@ func optionsChild() {
 // givesCapabilities starts programs with the capabilities that may be given,
 // with others and with none.
 func givesCapabilities(given []Capability) {
-	var numbers []uintptr
-	for _, c := range given {
-		numbers = append(numbers, uintptr(c.Number))
-	}
+	numbers := Numbers(given)
 	for _, p := range []struct {
 		give []uintptr
 		want string // "" if it must not start
@@ -96,6 +93,12 @@ func givesCapabilities(given []Capability) {
 }
 
 func TestHelperCapabilities(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if got := HelperCapabilities(true); got != nil {
+			t.Errorf("not as root: %+v", got)
+		}
+		skip(t, "needs root")
+	}
 	named := func(list []Capability) (names []string) {
 		for _, c := range list {
 			names = append(names, c.Name)
@@ -104,6 +107,9 @@ func TestHelperCapabilities(t *testing.T) {
 			}
 		}
 		return names
+	}
+	if got := Numbers(HelperCapabilities(true)); !slices.Equal(got, []uintptr{unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_DAC_OVERRIDE}) {
+		t.Errorf("with sessions: %d", got)
 	}
 	if got := named(HelperCapabilities(true)); !slices.Equal(got, []string{"CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE"}) {
 		t.Errorf("with sessions: %q", got)

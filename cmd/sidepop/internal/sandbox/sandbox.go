@@ -127,8 +127,8 @@ type KeeperOptions struct {
 	Network bool
 
 	// Helper are capabilities that the keeper can give to programs that it
-	// starts, with SysProcAttr.AmbientCaps, and does not use itself. See
-	// [HelperCapabilities].
+	// starts, with SysProcAttr.AmbientCaps (see [Numbers]), and does not use
+	// itself: those of [HelperCapabilities], or none.
 	Helper []Capability
 }
 
