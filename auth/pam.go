@@ -39,6 +39,9 @@ type PAMOptions struct {
 
 // PAM has the system's users: PAM says whether a password is right and whether its
 // owner may log in, NSS what the account is. It implements [Source].
+//
+// The time that Verify takes tells who exists: whoever answers a client has to
+// even it out.
 type PAM struct{ options PAMOptions }
 
 // NewPAM makes a source. Options without a pool or a service can't be used.

@@ -23,7 +23,8 @@ const (
 // gate bounds how many threads hash passwords at once: a hash occupies a
 // processor, and 16 MiB of memory with yescrypt. When the modules hash nobody
 // says, so a thread counts from when it enters until it leaves or is asleep: after
-// a wrong password it sleeps for seconds.
+// a wrong password it sleeps for seconds. One that waits for another machine and
+// hashes then is not counted any more.
 type gate struct{ places chan struct{} }
 
 func newGate(places int) gate { return gate{make(chan struct{}, places)} }

@@ -6,6 +6,16 @@ package main
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
+
+// find is getpwnam_r without a pointer that C would store in Go's memory.
+static int find(const char *name, struct passwd *entry, char *buffer, size_t size, int *found)
+{
+	struct passwd *result = NULL;
+	int error = getpwnam_r(name, entry, buffer, size, &result);
+
+	*found = result != NULL;
+	return error;
+}
 */
 import "C"
 
@@ -37,9 +47,9 @@ func lookup(user string) (account helper.Account, found bool, err error) {
 		// In C's memory, because the entry points into the buffer.
 		buffer := C.malloc(size)
 		var entry C.struct_passwd
-		var result *C.struct_passwd
-		errno := syscall.Errno(C.getpwnam_r(name, &entry, (*C.char)(buffer), size, &result))
-		if errno == 0 && result != nil {
+		var exists C.int
+		errno := syscall.Errno(C.find(name, &entry, (*C.char)(buffer), size, &exists))
+		if errno == 0 && exists != 0 {
 			account = helper.Account{Name: C.GoString(entry.pw_name), UID: uint32(entry.pw_uid), GID: uint32(entry.pw_gid),
 				Home: C.GoString(entry.pw_dir)}
 		}
@@ -49,7 +59,7 @@ func lookup(user string) (account helper.Account, found bool, err error) {
 			continue
 		case errno != 0:
 			return helper.Account{}, false, fmt.Errorf("the system's accounts (NSS) cannot be searched for %q: %w", user, errno)
-		case result == nil:
+		case exists == 0:
 			return helper.Account{}, false, nil
 		}
 		account.Groups = groups(account.Name, account.GID)

@@ -2,17 +2,16 @@ package sandbox
 
 import (
 	"os"
-	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// sessionCapabilities are what PAM's modules may need where sessions are opened.
+// sessionCapabilities are what PAM's modules need where sessions are opened. Not
+// CAP_DAC_OVERRIDE: a home is filled while it is still root's, in a folder of root.
 var sessionCapabilities = []Capability{
 	{"CAP_CHOWN", unix.CAP_CHOWN, "pam_mkhomedir gives a new home to its user"},
 	{"CAP_FOWNER", unix.CAP_FOWNER, "and sets its permissions after that"},
-	{"CAP_DAC_OVERRIDE", unix.CAP_DAC_OVERRIDE, "and fills it with files after that"},
 }
 
 // shadowCapabilities are what pam_unix needs where even root may not read the
@@ -28,15 +27,17 @@ const shadowFile = "/etc/shadow"
 // sessions, its modules are asked to open sessions too. None, on most machines:
 // root reads its own files without. And none where this process is not root.
 func HelperCapabilities(sessions bool) []Capability {
-	switch {
-	case os.Geteuid() != 0:
+	if os.Geteuid() != 0 {
 		return nil
-	case sessions: // CAP_DAC_OVERRIDE is the right to read too
-		return slices.Clone(sessionCapabilities)
-	case !rootReads(shadowFile):
-		return slices.Clone(shadowCapabilities)
 	}
-	return nil
+	var list []Capability
+	if sessions {
+		list = append(list, sessionCapabilities...)
+	}
+	if !rootReads(shadowFile) {
+		list = append(list, shadowCapabilities...)
+	}
+	return list
 }
 
 // Numbers are capabilities as SysProcAttr.AmbientCaps has them.
