@@ -134,7 +134,7 @@ type KeeperOptions struct {
 
 // Keeper puts the process into the sandbox of the role that reads mail: as
 // root it keeps the capabilities of keeperCapabilities alone, and whoever
-// started it, no socket but unix ones can be made any more. Files are opened
+// started it, without a network no socket but unix ones can be made any more. Files are opened
 // with root's user id but without the right to pass over permissions: what the
 // keeper reads must be readable by its owner root. A program that it starts
 // inherits all this and has no capability at all but those it is given.
