@@ -125,7 +125,7 @@ func (g *Guard) Do(ctx context.Context, l Login, verify func(context.Context) (*
 		attempt.succeed()
 		return account, nil
 	}
-	attempt.fail()
+	attempt.endTurn()
 	if errors.Is(err, ErrCredentials) || errors.Is(err, ErrDenied) {
 		o.late(ctx, begin)
 	}

@@ -192,9 +192,12 @@ func TestHangingUpIsNoWayRound(t *testing.T) {
 				hangUp(900 * time.Millisecond)
 				time.Sleep(5 * time.Second)
 			}
-			failed := g.throttle.addresses.of(g.throttle.who(l).address, g.throttle.now())
+			w := g.throttle.who(l)
+			here := w.places(regular)[0]
+			count := func() float64 { return g.throttle.failed[here.kind].of(here, g.throttle.now()) }
+			failed := count()
 			hangUp(10 * time.Millisecond) // in its penalty
-			if now := g.throttle.addresses.of(g.throttle.who(l).address, g.throttle.now()); failed < 2.5 || now > failed {
+			if now := count(); failed < 2.5 || now > failed {
 				t.Errorf("regular %v: %v failures, then %v", regular, failed, now)
 			}
 		})

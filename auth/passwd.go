@@ -98,6 +98,18 @@ func (p *Passwd) OffersAPOP() bool {
 
 func (p *Passwd) perDomain() bool { return strings.Contains(p.path, "%d") }
 
+// Files are those that have been read: with a file for each domain, those of the
+// domains that logins have needed.
+func (p *Passwd) Files() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	files := make([]string, 0, len(p.files))
+	for _, f := range p.files {
+		files = append(files, f.path)
+	}
+	return files
+}
+
 // login finds a user, tries match on the secret, and only then says what else
 // forbids the login.
 func (p *Passwd) login(ctx context.Context, user string, remote netip.Addr, match func(secret) bool) (*Account, error) {

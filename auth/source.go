@@ -39,8 +39,8 @@ type Binding struct {
 	Domains []string
 }
 
-// serves says whether the source is asked for a name.
-func (b *Binding) serves(user string) bool {
+// Serves says whether the source is asked for a name.
+func (b *Binding) Serves(user string) bool {
 	_, domain := splitUser(user)
 	return b.Domains == nil || slices.Contains(b.Domains, strings.ToLower(domain))
 }
@@ -66,7 +66,7 @@ func (c Chain) ask(user string, ask func(Source) (*Account, error)) (*Account, e
 	var refusals, faults []error
 	for i := range c {
 		b := &c[i]
-		if !b.serves(user) {
+		if !b.Serves(user) {
 			continue
 		}
 		account, err := ask(b.Source)

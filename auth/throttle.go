@@ -54,19 +54,17 @@ type who struct {
 }
 
 // throttle makes those wait who fail. An account is a regular at an address where
-// it has logged in, and a stranger elsewhere. A stranger's attempt counts as a
-// failure from when a source is asked until it succeeds: as one of the address, of
-// its site, and of the account. A regular does not wait for the account's failures,
-// and counts, once it has failed, as one of the address and its site alone; until
-// then it counts for other attempts of the same regular.
+// it has logged in, and a stranger elsewhere. An attempt counts as a failure from
+// when a source is asked until it succeeds, in each of its places: a stranger's as
+// one of the address, of its site, and of the account, a regular's as one of this
+// account at this address. So a regular waits for its own failures alone, whoever
+// else is behind its address, a webmail's for instance, or after its account.
 type throttle struct {
 	start  time.Time // what the times of the tables are counted from
 	secret [sha256.Size]byte
 
 	mu        sync.Mutex // held for no longer than table lookups take
-	addresses failures[addressKey]
-	sites     failures[addressKey]
-	accounts  failures[accountKey]
+	failed    [placeKinds]failures
 	known     known
 	occupied  map[place]*turns
 	strangers int // attempts under way in all

@@ -8,7 +8,7 @@ import (
 )
 
 // attempt is one that is under way. It is used by one goroutine: enter, ask,
-// then fail or succeed, leave.
+// then succeed if it is right, leave.
 type attempt struct {
 	*throttle
 	who
@@ -77,34 +77,16 @@ func (a *attempt) endTurn() {
 }
 
 // count counts the attempt as a failure and says how long it waits for others.
-func (a *attempt) count() time.Duration {
+func (a *attempt) count() (delay time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.counted = a.now()
-	failed := a.addresses.of(a.address, a.counted)
-	if a.regular {
-		failed += float64(len(a.turns[0].asking) - 1) // what the others at its place may become
-	}
-	delay := penalty(failed, freeFailures)
-	if a.inSite {
-		delay = max(delay, penalty(a.sites.of(a.site, a.counted), freeSiteFailures))
-	}
-	if !a.regular {
-		delay = max(delay, penalty(a.accounts.of(a.account, a.counted), freeFailures))
-		a.add()
+	for _, p := range a.places {
+		table := &a.failed[p.kind]
+		delay = max(delay, penalty(table.of(p, a.counted), placeLimits[p.kind].free))
+		table.add(p, a.counted)
 	}
 	return delay
-}
-
-// add adds to the counts. With mu held.
-func (a *attempt) add() {
-	a.addresses.add(a.address, a.counted)
-	if a.inSite {
-		a.sites.add(a.site, a.counted)
-	}
-	if !a.regular {
-		a.accounts.add(a.account, a.counted)
-	}
 }
 
 // penalty is the delay after a number of failures.
@@ -126,27 +108,10 @@ func (a *attempt) takeBack() {
 
 // uncount is takeBack with mu held.
 func (a *attempt) uncount() {
-	if a.regular {
-		return
-	}
 	now := a.now()
-	a.addresses.takeBack(a.address, a.counted, now)
-	a.accounts.takeBack(a.account, a.counted, now)
-	if a.inSite {
-		a.sites.takeBack(a.site, a.counted, now)
+	for _, p := range a.places {
+		a.failed[p.kind].takeBack(p, a.counted, now)
 	}
-}
-
-// fail ends the asking of an attempt whose login was refused, or that ended in a
-// fault, which a client can bring about by hanging up.
-func (a *attempt) fail() {
-	if a.regular {
-		a.mu.Lock()
-		a.counted = a.now()
-		a.add()
-		a.mu.Unlock()
-	}
-	a.endTurn()
 }
 
 // succeed ends the asking of an attempt whose login is right. The account is
@@ -156,7 +121,7 @@ func (a *attempt) succeed() {
 	a.mu.Lock()
 	a.uncount()
 	if a.known.note(a.account, a.address, a.now()) {
-		a.addresses.halve(a.address)
+		a.failed[addressPlace].halve(place{kind: addressPlace, address: a.address})
 	}
 	a.mu.Unlock()
 	a.endTurn()

@@ -12,7 +12,7 @@ const (
 	// quarter of an hour.
 	failureHalfLife = 5 * time.Minute
 
-	// maxCounted bounds each table of failures: about 8 MB, and only under an
+	// maxCounted bounds each table of failures: about 12 MB, and only under an
 	// attack from, or on, so many.
 	maxCounted = 100_000
 
@@ -26,30 +26,30 @@ const (
 // decay, with no more failures a second than [maxAttempts] attempts can make. What
 // such an attacker can clear is a count of about 4, which costs him seconds.
 // Times are those since some fixed instant.
-type failures[K comparable] struct {
-	counts map[K]*count[K]
-	order  countHeap[K]
+type failures struct {
+	counts map[place]*count
+	order  countHeap
 }
 
 // count is the failures of one key. Since all counts decay alike, one instant
 // says how many there are and which of two counts is lower, now and later.
-type count[K comparable] struct {
-	key   K
+type count struct {
+	key   place
 	one   time.Duration // when they have decayed to 1
 	index int           // in the heap
 }
 
-func (c *count[K]) at(now time.Duration) float64 {
+func (c *count) at(now time.Duration) float64 {
 	return math.Exp2(float64(c.one-now) / float64(failureHalfLife))
 }
 
 // set gives the instant for a count of n > 0 now.
-func (c *count[K]) set(n float64, now time.Duration) {
+func (c *count) set(n float64, now time.Duration) {
 	c.one = now + time.Duration(math.Log2(n)*float64(failureHalfLife))
 }
 
 // of says how many failures a key has.
-func (f *failures[K]) of(key K, now time.Duration) float64 {
+func (f *failures) of(key place, now time.Duration) float64 {
 	if c := f.counts[key]; c != nil {
 		return c.at(now)
 	}
@@ -57,30 +57,30 @@ func (f *failures[K]) of(key K, now time.Duration) float64 {
 }
 
 // add counts a failure.
-func (f *failures[K]) add(key K, now time.Duration) {
+func (f *failures) add(key place, now time.Duration) {
 	if c := f.counts[key]; c != nil {
 		c.set(c.at(now)+1, now)
 		heap.Fix(&f.order, c.index)
 		return
 	}
 	if f.counts == nil {
-		f.counts = make(map[K]*count[K])
+		f.counts = make(map[place]*count)
 	}
 	for len(f.order) > 0 && (len(f.order) >= maxCounted || f.order[0].at(now) < leastCount) {
 		f.remove(f.order[0])
 	}
-	c := &count[K]{key: key, one: now}
+	c := &count{key: key, one: now}
 	f.counts[key] = c
 	heap.Push(&f.order, c)
 }
 
 // takeBack makes undone that a failure was counted at an instant.
-func (f *failures[K]) takeBack(key K, counted, now time.Duration) {
+func (f *failures) takeBack(key place, counted, now time.Duration) {
 	c := f.counts[key]
 	if c == nil {
 		return
 	}
-	failure := count[K]{one: counted}
+	failure := count{one: counted}
 	rest := c.at(now) - failure.at(now)
 	if rest < leastCount {
 		f.remove(c)
@@ -91,36 +91,36 @@ func (f *failures[K]) takeBack(key K, counted, now time.Duration) {
 }
 
 // halve forgives half of a key's failures.
-func (f *failures[K]) halve(key K) {
+func (f *failures) halve(key place) {
 	if c := f.counts[key]; c != nil {
 		c.one -= failureHalfLife
 		heap.Fix(&f.order, c.index)
 	}
 }
 
-func (f *failures[K]) remove(c *count[K]) {
+func (f *failures) remove(c *count) {
 	heap.Remove(&f.order, c.index)
 	delete(f.counts, c.key)
 }
 
 // countHeap is a [heap.Interface] with the lowest count first.
-type countHeap[K comparable] []*count[K]
+type countHeap []*count
 
-func (h countHeap[K]) Len() int           { return len(h) }
-func (h countHeap[K]) Less(i, j int) bool { return h[i].one < h[j].one }
+func (h countHeap) Len() int           { return len(h) }
+func (h countHeap) Less(i, j int) bool { return h[i].one < h[j].one }
 
-func (h countHeap[K]) Swap(i, j int) {
+func (h countHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
 }
 
-func (h *countHeap[K]) Push(x any) {
-	c := x.(*count[K])
+func (h *countHeap) Push(x any) {
+	c := x.(*count)
 	c.index = len(*h)
 	*h = append(*h, c)
 }
 
-func (h *countHeap[K]) Pop() any {
+func (h *countHeap) Pop() any {
 	last := len(*h) - 1
 	c := (*h)[last]
 	(*h)[last] = nil

@@ -88,57 +88,59 @@ func TestMillionAddresses(t *testing.T) {
 	const rate = 1300 // failures a second, about maxAttempts / DefaultFailureDelay
 	th := newThrottle()
 	var now time.Duration
-	key := func(n int) addressKey {
-		return addressKey(netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}).As16())
+	table := &th.failed[addressPlace]
+	key := func(n int) place {
+		return place{kind: addressPlace, address: netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}).As16()}
 	}
 	guilty := key(-1)
 	for range 8 {
-		th.addresses.add(guilty, now)
+		table.add(guilty, now)
 	}
 	for n := range 1_000_000 {
 		now = time.Duration(n) * time.Second / rate
-		th.addresses.add(key(n), now)
+		table.add(key(n), now)
 		if n%1000 == 999 {
-			th.addresses.add(key(n-500), now)
+			table.add(key(n-500), now)
 		}
 		if n%50_000 == 0 {
-			if got, want := th.addresses.of(guilty, now), 8*math.Exp2(-now.Seconds()/failureHalfLife.Seconds()); want > 4 && math.Abs(got-want) > 0.01 {
+			if got, want := table.of(guilty, now), 8*math.Exp2(-now.Seconds()/failureHalfLife.Seconds()); want > 4 && math.Abs(got-want) > 0.01 {
 				t.Errorf("after %d others %v failures are left, want %v", n, got, want)
 			}
 		}
 	}
-	if len(th.addresses.counts) != maxCounted || len(th.addresses.order) != maxCounted {
-		t.Errorf("%d counts, %d in order", len(th.addresses.counts), len(th.addresses.order))
+	if len(table.counts) != maxCounted || len(table.order) != maxCounted {
+		t.Errorf("%d counts, %d in order", len(table.counts), len(table.order))
 	}
-	for i, c := range th.addresses.order {
-		if c.index != i || th.addresses.counts[c.key] != c || i > 0 && c.one < th.addresses.order[(i-1)/2].one {
+	for i, c := range table.order {
+		if c.index != i || table.counts[c.key] != c || i > 0 && c.one < table.order[(i-1)/2].one {
 			t.Fatalf("count %d of %v is out of order", i, c)
 		}
 	}
 	// A failure of somebody else, when all have decayed: only that is left.
-	th.addresses.add(addressKey{1}, now+time.Hour)
-	if n := len(th.addresses.counts); n != 1 {
+	table.add(place{address: addressKey{1}}, now+time.Hour)
+	if n := len(table.counts); n != 1 {
 		t.Errorf("%d counts are left", n)
 	}
 }
 
 func TestFailuresAreTakenBack(t *testing.T) {
-	var f failures[int]
-	f.add(1, 0)
-	f.add(1, time.Minute)
-	f.add(1, 2*time.Minute)
-	f.takeBack(1, time.Minute, 3*time.Minute)
+	var f failures
+	one, two := place{kind: addressPlace}, place{kind: sitePlace}
+	f.add(one, 0)
+	f.add(one, time.Minute)
+	f.add(one, 2*time.Minute)
+	f.takeBack(one, time.Minute, 3*time.Minute)
 	want := math.Exp2(-3.0/5) + math.Exp2(-1.0/5)
-	if got := f.of(1, 3*time.Minute); math.Abs(got-want) > 1e-9 {
+	if got := f.of(one, 3*time.Minute); math.Abs(got-want) > 1e-9 {
 		t.Errorf("%v, want %v", got, want)
 	}
-	f.halve(1)
-	if got := f.of(1, 3*time.Minute); math.Abs(got-want/2) > 1e-9 {
+	f.halve(one)
+	if got := f.of(one, 3*time.Minute); math.Abs(got-want/2) > 1e-9 {
 		t.Errorf("halved it is %v, want %v", got, want/2)
 	}
-	f.takeBack(1, 3*time.Minute, 3*time.Minute)
-	f.takeBack(2, 0, 0)
-	f.halve(2)
+	f.takeBack(one, 3*time.Minute, 3*time.Minute)
+	f.takeBack(two, 0, 0)
+	f.halve(two)
 	if len(f.counts) != 0 || len(f.order) != 0 {
 		t.Errorf("%v is left", f.counts)
 	}
@@ -194,7 +196,7 @@ func BenchmarkThrottle(b *testing.B) {
 		b.Run(fmt.Sprintf("counted=%d", counted), func(b *testing.B) {
 			th := newThrottle()
 			for n := range counted {
-				th.addresses.add(addressKey{0, byte(n), byte(n >> 8), byte(n >> 16)}, th.now())
+				th.failed[addressPlace].add(place{addressPlace, addressKey{0, byte(n), byte(n >> 8), byte(n >> 16)}, accountKey{}}, th.now())
 			}
 			l := from("joe@example.org", "192.0.2.1")
 			b.ReportAllocs()

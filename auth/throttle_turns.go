@@ -1,6 +1,6 @@
 package auth
 
-// place is where attempts take turns. A stranger takes three, in the order of the
+// place is where attempts take turns and failures are counted. A stranger takes three, in the order of the
 // kinds; a regular has one of its own, so that an attacker behind the same address
 // keeps it from nothing.
 type place struct {
@@ -16,9 +16,11 @@ const (
 	addressPlace
 	sitePlace
 	accountPlace
+	placeKinds // how many there are
 )
 
-// placeLimits are those of each kind of place.
+// placeLimits are those of each kind of place. Free is how many failures delay
+// nothing.
 //
 // Asking is how many attempts ask a source at once, and wait for their penalty
 // before it, until they are known to be right or wrong. At an address, and in a
@@ -32,11 +34,11 @@ const (
 // an address gets a tenth, a site a third and an account half, and the more are in
 // use, the less a further one gets. So it takes hundreds of addresses to leave
 // nothing for another one.
-var placeLimits = [...]struct{ asking, share int }{
-	regularPlace: {freeFailures, 9},
-	addressPlace: {freeFailures, 9},
-	sitePlace:    {freeSiteFailures, 2},
-	accountPlace: {100, 1},
+var placeLimits = [placeKinds]struct{ free, asking, share int }{
+	regularPlace: {freeFailures, freeFailures, 9},
+	addressPlace: {freeFailures, freeFailures, 9},
+	sitePlace:    {freeSiteFailures, freeSiteFailures, 2},
+	accountPlace: {freeFailures, 100, 1},
 }
 
 // turns is a place with attempts under way.

@@ -94,11 +94,8 @@ func read(ctx context.Context, t tool) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	for line := range strings.Lines(options) {
-		if name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " = "); ok {
-			s.main[name] = value
-		}
-	}
+	s.readMain(options)
+	s.readTLS(ctx, t)
 	routers, err := t.run(ctx, "-bP", "routers")
 	if err != nil {
 		return nil, err
@@ -110,6 +107,15 @@ func read(ctx context.Context, t tool) (*state, error) {
 	s.routers, s.transports = parseDrivers(routers), parseDrivers(transports)
 	s.local, s.domains = s.route()
 	return s, nil
+}
+
+// readMain reads options as -bP prints them.
+func (s *state) readMain(options string) {
+	for line := range strings.Lines(options) {
+		if name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " = "); ok {
+			s.main[name] = value
+		}
+	}
 }
 
 // readVersion reads what -bV prints: version and search path of configurations

@@ -21,6 +21,7 @@ var parameters = []string{
 	"virtual_uid_maps", "virtual_gid_maps", "virtual_minimum_uid",
 	"local_transport", "mailbox_transport_maps", "mailbox_transport", "mailbox_command_maps",
 	"mailbox_command", "home_mailbox", "mail_spool_directory",
+	"smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file",
 }
 
 // config is main.cf as it was at one time. It does not change.

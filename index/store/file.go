@@ -14,9 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// LockFile is locked by the process that has a store open, and has its id.
+const LockFile = "index.lock"
+
 const (
 	fileName    = "index.db"
-	lockName    = "index.lock"
 	compactName = fileName + ".compact"
 	brokenName  = fileName + ".broken-"
 	brokenTime  = "20060102T150405.000000000Z" // sorts by time
@@ -55,7 +57,7 @@ func (s *Store) note(n Notice) {
 // lockDir takes the lock that keeps other processes from the store. Its file
 // has the process id. It is apart from the store's, which gets replaced.
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, LockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("the directory does not exist: make it, with mode 0700: %w", err)

@@ -55,11 +55,11 @@ func checkFileSystem(fd int) error {
 	return nil
 }
 
-// limitError names the limit on what, "watches" or "instances", and a better
-// value. There are two, one of the host and one of the user namespace; the lower
-// one counts.
-func limitError(what string, cause error) error {
-	name, value := "", uint64(math.MaxUint64)
+// Limit gives the kernel's limit on what, "watches" or "instances", of a user, and
+// its name as sysctl(8) has it. There are two, one of the host and one of the user
+// namespace; the lower one counts. The name is "" where neither can be read.
+func Limit(what string) (name string, value uint64) {
+	value = math.MaxUint64
 	for _, s := range []string{"fs.inotify.max_user_" + what, "user.max_inotify_" + what} {
 		b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(s, ".", "/"))
 		if err != nil {
@@ -69,6 +69,12 @@ func limitError(what string, cause error) error {
 			name, value = s, n
 		}
 	}
+	return name, value
+}
+
+// limitError names the limit on what, and a better value.
+func limitError(what string, cause error) error {
+	name, value := Limit(what)
 	if name == "" {
 		return fmt.Errorf("%w: %w", ErrLimit, cause)
 	}

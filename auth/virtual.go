@@ -1,0 +1,169 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"sidepop/auth/postfix"
+)
+
+// Virtual has the users of Postfix's virtual mailboxes: who logs in with an
+// address gets the mail that virtual(8) delivers to it.
+type Virtual struct {
+	instances []virtualInstance
+}
+
+// virtualInstance is one Postfix, and the passwords as its tables have them.
+type virtualInstance struct {
+	*postfix.Postfix
+	passwords *postfix.Table
+}
+
+// NewVirtual asks instances of Postfix in their order: the first that has an
+// address's domain among its virtual ones decides. Passwords names tables, as
+// main.cf does, that give a field of the kind of a passwd file's for an address.
+// It fails where these can't be tables.
+func NewVirtual(instances []*postfix.Postfix, passwords string) (*Virtual, error) {
+	v := &Virtual{}
+	for _, p := range instances {
+		t, err := p.Table(passwords)
+		if err != nil {
+			return nil, fmt.Errorf("auth: virtual users: %w", virtualError(err))
+		}
+		v.instances = append(v.instances, virtualInstance{p, t})
+	}
+	return v, nil
+}
+
+// Verify implements [Source]. An address that is not there takes as long as one
+// with a password of the kind that sidepop makes.
+func (v *Virtual) Verify(ctx context.Context, l Login) (*Account, error) {
+	i, name, field, err := v.find(ctx, l.User)
+	if errors.Is(err, ErrUnknown) {
+		if err := VerifyDecoy(ctx, l.Password); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("auth: %w: %w", ErrCredentials, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	right, err := VerifySecret(ctx, field, l.Password)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("auth: password of %s: %w", name, err)
+	case !right:
+		return nil, fmt.Errorf("auth: %s: %w: wrong password", name, ErrCredentials)
+	}
+	return i.account(ctx, name)
+}
+
+// Account implements [Source].
+func (v *Virtual) Account(ctx context.Context, user string) (*Account, error) {
+	i, name, _, err := v.find(ctx, user)
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	return i.account(ctx, name)
+}
+
+// find finds the instance that has an address, the address as its table spells it,
+// and the password field.
+func (v *Virtual) find(ctx context.Context, user string) (i *virtualInstance, name, field string, err error) {
+	names, err := nameForms(user)
+	if err != nil {
+		return nil, "", "", err
+	}
+	_, domain := splitUser(user)
+	if !isHostName(strings.ToLower(domain)) {
+		return nil, "", "", fmt.Errorf("%w: %q is not an address", ErrUnknown, user)
+	}
+	if i, err = v.instance(ctx, strings.ToLower(domain)); err != nil {
+		return nil, "", "", err
+	}
+	for _, form := range names {
+		value, key, ok, err := i.passwords.LookupAddress(ctx, form)
+		if err != nil {
+			return nil, "", "", fmt.Errorf("passwords of virtual users: %w", virtualError(err))
+		}
+		if ok {
+			return i, key, value, nil
+		}
+	}
+	return nil, "", "", fmt.Errorf("%w: %q has no password", ErrUnknown, user)
+}
+
+// instance is the one that has a domain.
+func (v *Virtual) instance(ctx context.Context, domain string) (*virtualInstance, error) {
+	for i := range v.instances {
+		has, err := HasVirtual(ctx, v.instances[i].Postfix, domain)
+		if err != nil {
+			return nil, err
+		}
+		if has {
+			return &v.instances[i], nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %s is none of Postfix's virtual domains", ErrUnknown, domain)
+}
+
+// account is that of an address with a mailbox.
+func (i *virtualInstance) account(ctx context.Context, address string) (*Account, error) {
+	a := &Account{Name: address}
+	if err := Locate(ctx, i.Postfix, a); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// HasVirtual says whether Postfix delivers mail for a domain to virtual mailboxes:
+// one that is local too is not among these. An error wraps [ErrTemporary] or
+// [ErrPermanent].
+func HasVirtual(ctx context.Context, p *postfix.Postfix, domain string) (bool, error) {
+	has, err := p.LocalDomain(ctx, domain)
+	if err != nil {
+		return false, fmt.Errorf("local domains: %w", virtualError(err))
+	}
+	if has {
+		return false, nil
+	}
+	if has, err = p.VirtualDomain(ctx, domain); err != nil {
+		return false, fmt.Errorf("virtual domains: %w", virtualError(err))
+	}
+	return has, nil
+}
+
+// Locate gives an account with an address as its name the Maildir to which
+// virtual(8) delivers mail for it, and the ids as which it does. Where Postfix hands
+// virtual users' mail to something else, which alone knows where it is, the account
+// stays as it is. An error wraps [ErrTemporary] or [ErrPermanent]: that there is no
+// such mailbox is a fault of the configuration for somebody who can log in.
+func Locate(ctx context.Context, p *postfix.Postfix, a *Account) error {
+	if transport, _, _ := strings.Cut(p.Parameter("virtual_transport"), ":"); transport != "virtual" {
+		return nil
+	}
+	m, err := p.Mailbox(ctx, a.Name)
+	switch {
+	case errors.Is(err, postfix.ErrUnknown):
+		return fmt.Errorf("auth: %w: Postfix has no virtual mailbox for %s: %w", ErrPermanent, a.Name, err)
+	case err != nil:
+		return fmt.Errorf("auth: mailbox of %s: %w", a.Name, virtualError(err))
+	case !m.Maildir:
+		return fmt.Errorf("auth: %w: mail for %s is delivered to the file %s, not to a Maildir: let the entry of %s in %s end in a slash",
+			ErrPermanent, a.Name, m.Path, m.Key, m.Map)
+	}
+	a.Maildir, a.UID, a.GID = m.Path, &m.UID, &m.GID
+	return nil
+}
+
+// virtualError is the one place where an error of package postfix becomes one of
+// this package.
+func virtualError(err error) error {
+	class := ErrPermanent
+	if errors.Is(err, postfix.ErrTemporary) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		class = ErrTemporary
+	}
+	return fmt.Errorf("%w: %w", class, err)
+}
