@@ -217,6 +217,7 @@ key         = %q
 [auth]
 passwd_file = %q
 apop        = true
+failure_delay = "20ms" # tests have no time
 
 [index]
 state_dir = %q

@@ -18,22 +18,22 @@ import (
 // backend joins auth and index to the protocol, as one configuration has it. It
 // implements [pop3.Backend].
 type backend struct {
-	users    *auth.Passwd
-	accounts *pop3.Accounts
+	accounts *accounts
+	guard    *auth.Guard
+	sessions *pop3.Accounts
 	index    *index.Index
-	places   *places
 	apop     bool
 
 	loginDelay time.Duration
 }
 
-func newBackend(c *config.Config, p *places, users *auth.Passwd, accounts *pop3.Accounts, x *index.Index) *backend {
+func newBackend(c *config.Config, a *accounts, guard *auth.Guard, sessions *pop3.Accounts, x *index.Index) *backend {
 	return &backend{
-		users:    users,
-		accounts: accounts,
+		accounts: a,
+		guard:    guard,
+		sessions: sessions,
 		index:    x,
-		places:   p,
-		apop:     c.Auth.APOP,
+		apop:     c.Auth.APOP && a.passwd != nil,
 
 		loginDelay: c.Limits.LoginDelay,
 	}
@@ -41,7 +41,7 @@ func newBackend(c *config.Config, p *places, users *auth.Passwd, accounts *pop3.
 
 // Offer implements [pop3.Backend]. APOP sends no password, so it needs no TLS.
 func (b *backend) Offer(p pop3.Peer) pop3.Offer {
-	o := pop3.Offer{UTF8User: true, APOP: b.apop && b.users.OffersAPOP(), LoginDelay: b.loginDelay}
+	o := pop3.Offer{UTF8User: true, APOP: b.apop && b.accounts.passwd.OffersAPOP(), LoginDelay: b.loginDelay}
 	if p.Secure {
 		o.Password = true
 		o.SASL = []string{"PLAIN", "LOGIN"}
@@ -51,13 +51,22 @@ func (b *backend) Offer(p pop3.Peer) pop3.Offer {
 
 // Password implements [pop3.Backend].
 func (b *backend) Password(ctx context.Context, p pop3.Peer, user, password string) (pop3.Maildrop, error) {
-	account, err := b.users.Verify(ctx, auth.Login{User: user, Password: password, Remote: p.Remote.Addr()})
+	account, err := b.verify(ctx, p, user, password)
 	return b.login(ctx, account, err)
+}
+
+// verify finds the account of a user whose password is right.
+func (b *backend) verify(ctx context.Context, p pop3.Peer, user, password string) (*auth.Account, error) {
+	l := auth.Login{User: user, Password: password, Remote: p.Remote.Addr()}
+	return b.guard.Do(ctx, l, func(ctx context.Context) (*auth.Account, error) { return b.accounts.Verify(ctx, l) })
 }
 
 // APOP implements [pop3.Backend].
 func (b *backend) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest string) (pop3.Maildrop, error) {
-	account, err := b.users.VerifyAPOP(ctx, user, timestamp, digest, p.Remote.Addr())
+	remote := p.Remote.Addr()
+	account, err := b.guard.Do(ctx, auth.Login{User: user, Remote: remote}, func(ctx context.Context) (*auth.Account, error) {
+		return b.accounts.passwd.VerifyAPOP(ctx, user, timestamp, digest, remote)
+	})
 	return b.login(ctx, account, err)
 }
 
@@ -65,7 +74,7 @@ func (b *backend) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest
 func (b *backend) SASL(ctx context.Context, p pop3.Peer, mechanism string) (pop3.Exchange, error) {
 	x := &exchange{backend: b}
 	verify := func(user, password string) (err error) {
-		x.account, err = b.users.Verify(ctx, auth.Login{User: user, Password: password, Remote: p.Remote.Addr()})
+		x.account, err = b.verify(ctx, p, user, password)
 		return err
 	}
 	switch mechanism {
@@ -104,11 +113,11 @@ func (b *backend) login(ctx context.Context, account *auth.Account, err error) (
 	if err != nil {
 		return nil, authError(err)
 	}
-	path, owner, err := b.places.of(account)
+	path, owner, err := b.accounts.places.of(account)
 	if err != nil {
 		return nil, &refusal{pop3.ErrPermanent, err}
 	}
-	end, err := b.accounts.Begin(ctx, account.Name)
+	end, err := b.sessions.Begin(ctx, account.Name)
 	if err != nil {
 		return nil, err
 	}

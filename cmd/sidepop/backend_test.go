@@ -74,6 +74,7 @@ func newSite(t *testing.T, files map[string]string, change func(*config.Config),
 	c.Mailbox = s.dir + "/%n"
 	c.Auth.PasswdFile = s.dir + "/users"
 	c.Auth.APOP = true
+	c.Auth.FailureDelay = 10 * time.Millisecond
 	c.Listen.POP3 = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
 	if change != nil {
 		change(c)
@@ -91,7 +92,8 @@ func newSite(t *testing.T, files map[string]string, change func(*config.Config),
 		t.Fatal(err)
 	}
 	me := index.ProcessOwner()
-	b := newBackend(c, &places{mailbox: c.Mailbox, self: &me}, auth.NewPasswd(c.Auth.PasswdFile, log.Accounts), pop3.NewAccounts(c.Limits.SessionsPerUser, c.Limits.LoginDelay), x)
+	a := onlyPasswd(&places{mailbox: c.Mailbox, self: &me}, auth.NewPasswd(c.Auth.PasswdFile, log.Accounts))
+	b := newBackend(c, a, auth.NewGuard(guardOptions(c, a)), pop3.NewAccounts(c.Limits.SessionsPerUser, c.Limits.LoginDelay), x)
 	s.server = &pop3.Server{Backend: b, Events: log, Settings: settingsOf(c).pop3()}
 	ls, err := listen(c.Listen)
 	if err != nil {
@@ -376,53 +378,60 @@ func TestVersion(t *testing.T) {
 // TestSecrets runs logins of every kind, right and wrong, in every log format,
 // and looks for the secrets and what carries them in the log.
 func TestSecrets(t *testing.T) {
+	for _, format := range config.Formats {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel() // wrong passwords take time
+			testSecrets(t, format)
+		})
+	}
+}
+
+func testSecrets(t *testing.T, format string) {
 	const right, wrong = "correct horse", "battery staple"
 	plain := func(password string) string {
 		return base64.StdEncoding.EncodeToString([]byte("\x00alice\x00" + password))
 	}
 	word := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	const digest = "0123456789abcdef0123456789abcdef"
-	for _, format := range config.Formats {
-		s := newSite(t, map[string]string{"users": "alice:{PLAIN}" + right + "\nbad:{MD5-CRYPT}" + wrong + "\n"}, nil, format)
-		for _, password := range []string{wrong, right} {
-			answer := map[string]string{wrong: "-ERR", right: "+OK"}[password]
-			c := s.dial()
-			if got := c.login("alice", password); !strings.HasPrefix(got, answer) {
-				t.Errorf("USER: %q", got)
-			}
-			s.dial().expect("AUTH PLAIN "+plain(password), answer)
-			c = s.dial()
-			c.expect("AUTH PLAIN", "+ ")
-			c.expect(plain(password), answer)
-			c = s.dial()
-			c.expect("AUTH LOGIN "+word("alice"), "+ ")
-			c.expect(word(password), answer)
-		}
+	s := newSite(t, map[string]string{"users": "alice:{PLAIN}" + right + "\nbad:{MD5-CRYPT}" + wrong + "\n"}, nil, format)
+	for _, password := range []string{wrong, right} {
+		answer := map[string]string{wrong: "-ERR", right: "+OK"}[password]
 		c := s.dial()
-		c.expect("APOP alice "+digest, "-ERR")
-		c.expect("APOP alice "+right, "-ERR")
-		c.expect("APOP "+digest, "-ERR")
-		c.expect("PASS "+wrong, "-ERR")
-		c.expect("PASS", "-ERR")
-		c.expect(right, "-ERR")
+		if got := c.login("alice", password); !strings.HasPrefix(got, answer) {
+			t.Errorf("USER: %q", got)
+		}
+		s.dial().expect("AUTH PLAIN "+plain(password), answer)
 		c = s.dial()
-		c.expect("AUTH PLAIN "+plain(right)+"!", "-ERR")
-		c.expect("AUTH FOO "+plain(right), "-ERR")
-		c.expect("AUTH "+plain(right), "-ERR")
-		if got := c.login("bad", wrong); !strings.HasPrefix(got, "-ERR [SYS/PERM]") {
-			t.Errorf("malformed entry: %q", got)
+		c.expect("AUTH PLAIN", "+ ")
+		c.expect(plain(password), answer)
+		c = s.dial()
+		c.expect("AUTH LOGIN "+word("alice"), "+ ")
+		c.expect(word(password), answer)
+	}
+	c := s.dial()
+	c.expect("APOP alice "+digest, "-ERR")
+	c.expect("APOP alice "+right, "-ERR")
+	c.expect("APOP "+digest, "-ERR")
+	c.expect("PASS "+wrong, "-ERR")
+	c.expect("PASS", "-ERR")
+	c.expect(right, "-ERR")
+	c = s.dial()
+	c.expect("AUTH PLAIN "+plain(right)+"!", "-ERR")
+	c.expect("AUTH FOO "+plain(right), "-ERR")
+	c.expect("AUTH "+plain(right), "-ERR")
+	if got := c.login("bad", wrong); !strings.HasPrefix(got, "-ERR [SYS/PERM]") {
+		t.Errorf("malformed entry: %q", got)
+	}
+	log := s.ended()
+	for _, secret := range []string{
+		right, wrong, "horse", "staple", plain(right), plain(wrong), word(right), word(wrong), digest,
+	} {
+		if strings.Contains(log, secret) {
+			t.Errorf("%s: %q is in the log:\n%s", format, secret, log)
 		}
-		log := s.ended()
-		for _, secret := range []string{
-			right, wrong, "horse", "staple", plain(right), plain(wrong), word(right), word(wrong), digest,
-		} {
-			if strings.Contains(log, secret) {
-				t.Errorf("%s: %q is in the log:\n%s", format, secret, log)
-			}
-		}
-		if !strings.Contains(log, "login failed") || !strings.Contains(log, "APOP") {
-			t.Errorf("%s: no logins in the log:\n%s", format, log)
-		}
+	}
+	if !strings.Contains(log, "login failed") || !strings.Contains(log, "APOP") {
+		t.Errorf("%s: no logins in the log:\n%s", format, log)
 	}
 }
 
@@ -480,4 +489,9 @@ func TestNetwork(t *testing.T) {
 			t.Errorf("%s of %s: got %s, want %s", tt.address, tt.list, got, tt.want)
 		}
 	}
+}
+
+// onlyPasswd is accounts with one source.
+func onlyPasswd(p *places, users *auth.Passwd) *accounts {
+	return &accounts{Chain: auth.Chain{{Name: config.SourcePasswd, Source: users}}, places: p, passwd: users}
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sidepop/auth"
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/control"
 	"sidepop/cmd/sidepop/internal/maillog"
@@ -208,9 +207,10 @@ func (i *inspection) targets(ctx context.Context, users []string) ([]target, err
 	if len(users) == 0 {
 		return ts, nil
 	}
-	passwd := auth.NewPasswd(i.config.Auth.PasswdFile, func(error) {}) // of others' lines
+	var finder accountFinder
+	defer finder.close()
 	for _, user := range users {
-		t, err := i.target(ctx, passwd, user)
+		t, err := i.target(ctx, &finder, user)
 		if err != nil {
 			return nil, err
 		}
@@ -228,7 +228,7 @@ func (i *inspection) targets(ctx context.Context, users []string) ([]target, err
 }
 
 // target finds one user's mailbox.
-func (i *inspection) target(ctx context.Context, accounts auth.Source, user string) (target, error) {
+func (i *inspection) target(ctx context.Context, finder *accountFinder, user string) (target, error) {
 	if filepath.IsAbs(user) {
 		path := filepath.Clean(user)
 		fi, err := os.Stat(path)
@@ -245,14 +245,14 @@ func (i *inspection) target(ctx context.Context, accounts auth.Source, user stri
 		}
 		return target{Maildir: control.Maildir{Path: path, Owner: &owner}}, nil
 	}
+	accounts, err := finder.of(ctx, i.config)
+	if err != nil {
+		return target{}, err
+	}
 	account, err := accounts.Account(ctx, user)
 	if err != nil {
 		return target{}, err
 	}
-	places, err := newPlaces(i.config)
-	if err != nil {
-		return target{}, err
-	}
-	path, owner, err := places.of(account)
+	path, owner, err := accounts.places.of(account)
 	return target{Maildir: control.Maildir{Path: path, Owner: &owner}, user: account.Name}, err
 }

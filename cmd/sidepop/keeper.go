@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/control"
 	"sidepop/cmd/sidepop/internal/maillog"
+	"sidepop/cmd/sidepop/internal/mta"
 	"sidepop/cmd/sidepop/internal/privilege"
 	"sidepop/cmd/sidepop/internal/sandbox"
 	"sidepop/index"
@@ -39,8 +39,11 @@ type keeper struct {
 	*role
 	started  *config.Config // the one at the start, which some things stay as in
 	index    *index.Index
-	accounts pop3.Accounts
+	sessions pop3.Accounts
 	server   wire.Server
+	found    *mta.MTA // nil: none was looked for, or found
+	guard    *auth.Guard
+	helpers  helpers
 
 	knowing sync.WaitGroup // see know
 	forget  context.CancelFunc
@@ -66,12 +69,9 @@ func runKeeper(r *role) error {
 		return err
 	}
 	warnDescriptors(r.config, r.log)
-	if !k.unconfined() {
-		held, err := sandbox.Keeper(sandbox.KeeperOptions{})
-		if err != nil {
-			return err
-		}
-		k.sandboxed(held)
+	k.found = k.detect() // tools of an MTA may need rights that are given up now
+	if err := k.confine(); err != nil {
+		return err
 	}
 	// Only now it is certain what can be read.
 	chosen, err := k.choose()
@@ -80,6 +80,8 @@ func runKeeper(r *role) error {
 	}
 	k.server.Events = keeperEvents{r.events, r.log}
 	k.server.Allowed = func(uid uint32) bool { return uid == allowed }
+	k.guard, k.helpers.events = auth.NewGuard(auth.GuardOptions{}), maillog.Helper{Log: r.log}
+	defer k.helpers.close()
 	err = k.open()
 	chosen(err)
 	if err != nil {
@@ -93,6 +95,24 @@ func runKeeper(r *role) error {
 	err = k.run(l)
 	k.unknow()
 	return errors.Join(err, commands.Close(), k.index.Close())
+}
+
+// confine gives up what the role does not need.
+func (k *keeper) confine() error {
+	if k.unconfined() {
+		return nil
+	}
+	o := sandbox.KeeperOptions{Network: k.config.Auth.Network}
+	if asksPAM(k.config) {
+		o.Helper = sandbox.HelperCapabilities(k.config.Auth.PAMSession)
+	}
+	held, err := sandbox.Keeper(o)
+	if err != nil {
+		return err
+	}
+	k.sandboxed(held)
+	k.helpers.ambient = sandbox.Numbers(o.Helper)
+	return nil
 }
 
 // choose takes the configuration that the supervisor asks for, where there is one
@@ -208,14 +228,6 @@ func (k *keeper) open() (err error) {
 	return nil
 }
 
-func (k *keeper) newBackend(c *config.Config) (*backend, error) {
-	p, err := newPlaces(c)
-	if err != nil {
-		return nil, err
-	}
-	return newBackend(c, p, auth.NewPasswd(c.Auth.PasswdFile, k.events.Accounts), &k.accounts, k.index), nil
-}
-
 // push tells the front what it needs to know, or, with an error, nothing.
 func (k *keeper) push(c *config.Config, pair *certs.Pair, b *backend) error {
 	data, err := settingsOf(c).encode()
@@ -317,11 +329,34 @@ func (k *keeper) refresh() {
 	}
 }
 
+// detectTime bounds how long the tools of an MTA may take at the start. They take
+// less than a tenth of a second, but the machine may be starting too.
+const detectTime = 20 * time.Second
+
+// detect finds out about the MTA, except in a trial, which has nothing to do with
+// it. What can't be found out is told, and nothing is known then.
+func (k *keeper) detect() *mta.MTA {
+	if k.sentences != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), detectTime)
+	defer cancel()
+	found, err := mta.Detect(ctx, mta.Options{})
+	if err != nil {
+		k.log.Fault(fmt.Errorf("find out about the MTA: %w", err))
+		return nil
+	}
+	return found
+}
+
 // reload makes another configuration hold: what the supervisor asks for in a line,
 // or the file. One that can't be used changes nothing.
 func (k *keeper) reload(line []byte) {
 	next, held, number, err := k.nextConfig(line)
 	if err == nil {
+		if k.found == nil || k.found.Name == "" { // what was found keeps itself current
+			k.found = k.detect()
+		}
 		err = k.use(next)
 	}
 	k.answer(number, held, err)
@@ -352,38 +387,90 @@ func (k *keeper) nextConfig(line []byte) (next *config.Config, held []string, nu
 
 // use makes a configuration hold, or, with an error, leaves everything as it is.
 func (k *keeper) use(next *config.Config) error {
-	var pair *certs.Pair
-	if next.TLS.Certificate != "" {
-		var err error
-		if pair, err = certs.Load(next.TLS.Certificate, next.TLS.Key, k.events); err != nil {
-			return err
-		}
-	}
-	backend, err := k.newBackend(next)
+	pair, err := k.loadPair(next)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), detectTime)
+	defer cancel()
+	accounts, err := newAccounts(ctx, next, k.found, &k.helpers, k.events.Accounts)
+	if err != nil {
+		return err
+	}
+	backend := newBackend(next, accounts, k.guard, &k.sessions, k.index)
 	if err := k.push(next, pair, backend); err != nil {
 		return err
 	}
 	k.config, k.pair, k.backend = next, pair, backend
+	k.helpers.retain(next)
+	k.tellAccounts()
+	k.guard.Set(guardOptions(next, accounts))
+	k.guard.Forget()
 	k.server.Allow(wireConnections(next))
 	k.server.AllowSilence(next.Limits.Idle + wire.LongestTransfer)
-	k.accounts.Allow(next.Limits.SessionsPerUser, next.Limits.LoginDelay)
+	k.sessions.Allow(next.Limits.SessionsPerUser, next.Limits.LoginDelay)
 	k.server.SetBackend(backend)
 	return nil
 }
 
-// know has the mailboxes of all accounts watched and counted before
-// anybody logs in: those of a passwd file for all users (with a file for each
-// domain there is no list of them), and where mail is delivered to homes, those
-// of the system's accounts.
+// tellAccounts logs who can log in, and where their mail is.
+func (k *keeper) tellAccounts() {
+	name := "none"
+	if k.found != nil && k.found.Name != "" {
+		name = k.found.Name
+	}
+	var sources []string
+	for _, b := range k.backend.accounts.Chain {
+		sources = append(sources, b.Name)
+	}
+	k.log.Found(name, k.backend.accounts.places.template(), sources)
+}
+
+// loadPair reads the certificate of a configuration, or the MTA's; nil is none.
+func (k *keeper) loadPair(c *config.Config) (*certs.Pair, error) {
+	certificate, key := certificateFiles(c, k.found)
+	switch {
+	case certificate != "":
+		return certs.Load(certificate, key, k.events)
+	case len(c.Listen.POP3S) > 0:
+		return nil, config.Problems{noCertificate(c)}
+	}
+	return nil, nil
+}
+
+func noCertificate(c *config.Config) *config.Problem {
+	return c.Problem("tls", "no certificate, which connections to listen.pop3s need, and the MTA has none either: "+
+		"expected certificate and key in the table [tls]")
+}
+
+// certificateFiles are those of a configuration, or of the MTA; empty: there are
+// none.
+func certificateFiles(c *config.Config, found *mta.MTA) (certificate, key string) {
+	if c.TLS.Certificate != "" || found == nil {
+		return c.TLS.Certificate, c.TLS.Key
+	}
+	return found.Certificate()
+}
+
+func guardOptions(c *config.Config, a *accounts) auth.GuardOptions {
+	return auth.GuardOptions{
+		FailureDelay: c.Auth.FailureDelay,
+		CacheTime:    c.Auth.CacheTime,
+		Files:        a.files,
+		Allow:        c.Auth.Allow,
+		Deny:         c.Auth.Deny,
+		UserNetworks: c.Auth.UserNetworks,
+	}
+}
+
+// know has the mailboxes of all accounts that can be listed watched and counted
+// before anybody logs in.
 func (k *keeper) know() {
 	k.unknow()
 	ctx, cancel := context.WithCancel(context.Background())
 	k.forget = cancel
-	c := k.config
-	k.knowing.Go(func() { k.knowMailboxes(ctx, c) })
+	a := k.backend.accounts
+	k.knowing.Go(func() { k.knowMailboxes(ctx, a) })
 }
 
 // unknow ends what know has begun.
@@ -394,24 +481,16 @@ func (k *keeper) unknow() {
 	k.knowing.Wait()
 }
 
-func (k *keeper) knowMailboxes(ctx context.Context, c *config.Config) {
-	p, err := newPlaces(c)
-	if err != nil {
-		return
-	}
-	know := func(a *auth.Account) {
+func (k *keeper) knowMailboxes(ctx context.Context, a *accounts) {
+	know := func(account *auth.Account) {
 		if ctx.Err() != nil {
 			return
 		}
-		if path, owner, err := p.of(a); err == nil {
+		if path, owner, err := a.places.of(account); err == nil {
 			k.index.Know(path, owner)
 		}
 	}
-	silent := func(error) {} // the first login tells what is wrong with the file
-	_ = auth.NewPasswd(c.Auth.PasswdFile, silent).Accounts(know)
-	if strings.HasPrefix(c.Mailbox, "~") || strings.HasPrefix(c.Mailbox, "%h") {
-		_ = auth.SystemAccounts(auth.SystemFile, know)
-	}
+	a.each(know)
 }
 
 // keeperEvents is what the keeper tells of its sessions. It implements

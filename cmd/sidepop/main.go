@@ -15,7 +15,9 @@
 //   - keeper.go: passwd files, TLS keys, the index's own files; everything in a
 //     Maildir within privilege.As, as its owner, with the capabilities that
 //     internal/sandbox names;
-//   - index_*.go, as the keeper, of a server that is stopped.
+//   - index_*.go, as the keeper, of a server that is stopped;
+//   - check*.go and auth_*.go: what an operator asks for; nothing is changed, and
+//     Maildirs are looked at within privilege.As.
 package main
 
 import (
@@ -66,6 +68,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	case errors.Is(err, errDifferent):
 		return exitFailure // all has been said
+	case errors.As(err, new(reported)):
+		return reportedStatus(err)
 	case errors.As(err, &failed):
 		fmt.Fprintf(stderr, "sidepop: %s\n", failed)
 		return failed.status
@@ -119,7 +123,8 @@ To see it work, without any set-up:   sidepop try`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("sidepop {{.Version}}\n")
-	root.AddCommand(serveCommand(), keeperCommand(), frontCommand(), tryCommand(), indexCommand(), sessionsCommand())
+	root.AddCommand(serveCommand(), keeperCommand(), frontCommand(), tryCommand(), indexCommand(), sessionsCommand(),
+		checkCommand(), authCommand())
 	return root
 }
 

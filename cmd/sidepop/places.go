@@ -9,22 +9,25 @@ import (
 
 	"sidepop/auth"
 	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/mta"
 	"sidepop/cmd/sidepop/internal/privilege"
 	"sidepop/index"
 )
 
 // places says where accounts have their mail, and whose it is.
 type places struct {
-	mailbox string       // for accounts without their own, as in the configuration
+	mailbox string       // for accounts without their own; empty: where the MTA delivers
+	found   *mta.MTA     // nil: nothing is known of it
 	owner   *index.Owner // of accounts that don't say; nil: there is none
 	self    *index.Owner // who reads all mail; nil: its owners do
 	minimum uint32       // the least user id of an owner
 	front   uint32       // of the role that talks to the network, as root
 }
 
-// newPlaces looks up who is named in a configuration.
-func newPlaces(c *config.Config) (*places, error) {
-	p := &places{mailbox: c.Mailbox, minimum: uint32(c.MinUID)}
+// newPlaces looks up who is named in a configuration. Found, if not nil, says
+// where the mail is if that does not.
+func newPlaces(c *config.Config, found *mta.MTA) (*places, error) {
+	p := &places{mailbox: c.Mailbox, found: found, minimum: uint32(c.MinUID)}
 	switch {
 	case os.Geteuid() != 0:
 		p.self = &index.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
@@ -49,6 +52,19 @@ func newPlaces(c *config.Config) (*places, error) {
 	return p, nil
 }
 
+// template is where the mail of accounts is that don't say it themselves.
+func (p *places) template() string {
+	if p.mailbox != "" {
+		return p.mailbox
+	}
+	if p.found != nil {
+		if local := p.found.Local(); local.Maildir && local.Template != "" {
+			return local.Template
+		}
+	}
+	return config.DefaultMailbox
+}
+
 // of is where an account's mail is, and whose.
 func (p *places) of(a *auth.Account) (path string, owner index.Owner, err error) {
 	if owner, err = p.ownerOf(a); err != nil {
@@ -57,7 +73,7 @@ func (p *places) of(a *auth.Account) (path string, owner index.Owner, err error)
 	if a.Maildir != "" {
 		return filepath.Clean(a.Maildir), owner, nil
 	}
-	template := p.mailbox
+	template := p.template()
 	if a.Mail != "" {
 		if template, err = maildirOf(a.Mail); err != nil {
 			return "", owner, fmt.Errorf("mail setting of %s: %w", a.Name, err)

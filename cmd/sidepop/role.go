@@ -293,6 +293,11 @@ const (
 	ownDescriptors = 64
 )
 
+// wantedDescriptors is how many files a role may come to have open.
+func wantedDescriptors(c *config.Config) uint64 {
+	return uint64(c.Limits.Connections)*sessionDescriptors + wire.DefaultAhead + ownDescriptors
+}
+
 // warnDescriptors tells when the limit of open files (getrlimit(2)) is reached
 // before the limit of connections.
 func warnDescriptors(c *config.Config, log *maillog.Log) {
@@ -300,8 +305,7 @@ func warnDescriptors(c *config.Config, log *maillog.Log) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return
 	}
-	want := uint64(c.Limits.Connections)*sessionDescriptors + wire.DefaultAhead + ownDescriptors
-	if limit.Cur < want {
+	if want := wantedDescriptors(c); limit.Cur < want {
 		log.FewDescriptors(limit.Cur, want)
 	}
 }

@@ -70,7 +70,8 @@ func separated(b *testing.B) (direct, through string) {
 	if os.Geteuid() != 0 {
 		p.self = &owner
 	}
-	backend := newBackend(c, p, auth.NewPasswd(dir+"/users", log.Accounts), new(pop3.Accounts), x)
+	a := onlyPasswd(p, auth.NewPasswd(dir+"/users", log.Accounts))
+	backend := newBackend(c, a, auth.NewGuard(guardOptions(c, a)), new(pop3.Accounts), x)
 
 	socket := filepath.Join(b.TempDir(), config.KeeperSocket)
 	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: socket, Net: "unixpacket"})

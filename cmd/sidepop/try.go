@@ -139,7 +139,7 @@ func (t *trial) configure(f *folder) (snapshot, *config.Config, error) {
 		"minimum_uid": 1,
 		"listen":      map[string]any{"pop3": []string{"127.0.0.1:110"}}, // others are passed on
 		"tls":         map[string]any{"certificate": f.certificate, "key": f.key},
-		"auth":        map[string]any{"passwd_file": f.passwd},
+		"auth":        map[string]any{"sources": []string{config.SourcePasswd}, "passwd_file": f.passwd},
 		"index":       map[string]any{"state_dir": f.state, "mark_seen": t.maildir == ""},
 		"limits":      map[string]any{"shutdown_time": tryPatience.String()},
 	})

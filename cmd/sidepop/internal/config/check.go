@@ -124,6 +124,9 @@ func (c *Config) checkKey() error {
 // files of the domains.
 func (c *Config) checkPasswd() error {
 	file := c.Auth.PasswdFile
+	if file == "" {
+		return nil
+	}
 	before, _, perDomain := strings.Cut(file, "%d")
 	if perDomain {
 		file = filepath.Dir(before + "x")

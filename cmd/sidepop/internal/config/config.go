@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"sidepop/auth"
 	"sidepop/index"
 	"sidepop/pop3"
 )
@@ -28,7 +29,7 @@ type Config struct {
 	Hostname string
 	User     string // of the front
 	Runtime  string // the folder of the keeper's socket
-	Mailbox  string // a template for auth.Account.Expand
+	Mailbox  string // a template for auth.Account.Expand; empty: where the MTA delivers
 	MailUser string // empty: every account says itself whose its mail is
 	MinUID   int    // the least user id that mail is served of
 	UIDL     index.Scheme
@@ -56,6 +57,7 @@ type Listen struct {
 }
 
 // TLS is the files of the server's certificate, in PEM; both or none are given.
+// Without them it is the MTA's.
 type TLS struct {
 	Certificate string
 	Key         string
@@ -63,9 +65,31 @@ type TLS struct {
 
 // Auth is who may log in, and how.
 type Auth struct {
-	PasswdFile string // may hold %d
-	Plaintext  bool
-	APOP       bool
+	Sources []string // of [Sources], in order; nil: those that there are
+
+	PasswdFile    string   // may hold %d; empty: there is none
+	PasswdDomains []string // those that the file is asked for, "" for names without; nil: all
+
+	PAMService string
+	PAMHelper  string   // the program; empty: where it is installed
+	PAMDomains []string // whose addresses are those of system users; nil: the MTA's local ones
+	PAMSession bool
+	FoldCase   bool // of system users' names
+
+	Postfix        []string // folders with a main.cf; nil: the default instance
+	PasswordMaps   string   // Postfix tables with password hashes by address
+	VirtualDomains []string // those that these are for; nil: all
+
+	Allow        auth.Networks
+	Deny         auth.Networks
+	UserNetworks map[string]auth.Networks // by user, user@domain or @domain
+
+	CacheTime    time.Duration
+	FailureDelay time.Duration
+	Network      bool // PAM modules and Postfix's tables may use it
+
+	Plaintext bool
+	APOP      bool
 }
 
 // POP3 is choices that the protocol leaves to the server.
@@ -110,8 +134,11 @@ const (
 	// services, whose files are no mail.
 	DefaultMinUID = 1000
 
+	// DefaultPAMService is the file in /etc/pam.d that packages install.
+	DefaultPAMService = "sidepop"
+
 	// DefaultMailbox is where MTAs that deliver to home directories usually
-	// put Maildirs.
+	// put Maildirs, for where nothing is known of the MTA.
 	DefaultMailbox = "~/Maildir"
 
 	// DefaultStateDir is where system services keep what they can't lose
@@ -135,6 +162,16 @@ const (
 	DefaultShutdownTime = 20 * time.Second
 )
 
+// Sources are what auth.sources can name, in the order that is the default.
+var Sources = []string{SourcePasswd, SourceVirtual, SourcePAM}
+
+// The sources of accounts.
+const (
+	SourcePasswd  = "passwd"  // auth.passwd_file
+	SourceVirtual = "virtual" // Postfix's virtual mailboxes, with auth.password_maps
+	SourcePAM     = "pam"     // system users
+)
+
 // Levels and Formats are the values of log.level, the least talkative first,
 // and of log.format, the default first.
 var (
@@ -147,10 +184,14 @@ func Default() *Config {
 	return &Config{
 		User:    DefaultUser,
 		Runtime: DefaultRuntime,
-		Mailbox: DefaultMailbox,
 		MinUID:  DefaultMinUID,
 		UIDL:    index.SchemeOwn,
-		POP3:    POP3{UTF8Headers: pop3.SendUTF8, Expire: "NEVER"},
+		Auth: Auth{
+			PAMService:   DefaultPAMService,
+			FoldCase:     true,
+			FailureDelay: auth.DefaultFailureDelay,
+		},
+		POP3: POP3{UTF8Headers: pop3.SendUTF8, Expire: "NEVER"},
 		Index: Index{
 			StateDir:    DefaultStateDir,
 			Watch:       index.WatchAll,
@@ -211,6 +252,14 @@ const (
 	// minKeep is not less than mail programs need from one session to the next.
 	minKeep = time.Minute
 
+	// maxCacheTime bounds for how long somebody can log in who is locked out of
+	// a directory, whose changes can't be noticed.
+	maxCacheTime = day
+
+	// minFailureDelay is as good as none, for those who want that;
+	// maxFailureDelay leaves time for another attempt within limits.login_time.
+	minFailureDelay, maxFailureDelay = 10 * time.Millisecond, time.Minute
+
 	maxCount       = 10_000
 	maxConnections = 1_000_000
 	maxShutdown    = 10 * time.Minute
@@ -245,7 +294,23 @@ func (c *Config) keys() []key {
 		{"tls.certificate", path(&c.TLS.Certificate)},
 		{"tls.key", path(&c.TLS.Key)},
 
+		{"auth.sources", words(&c.Auth.Sources, Sources)},
 		{"auth.passwd_file", passwdFile(&c.Auth.PasswdFile)},
+		{"auth.passwd_domains", domains(&c.Auth.PasswdDomains)},
+		{"auth.pam_service", service(&c.Auth.PAMService)},
+		{"auth.pam_helper", path(&c.Auth.PAMHelper)},
+		{"auth.pam_domains", domains(&c.Auth.PAMDomains)},
+		{"auth.pam_session", truth(&c.Auth.PAMSession)},
+		{"auth.fold_case", truth(&c.Auth.FoldCase)},
+		{"auth.postfix", paths(&c.Auth.Postfix)},
+		{"auth.password_maps", tables(&c.Auth.PasswordMaps)},
+		{"auth.virtual_domains", domains(&c.Auth.VirtualDomains)},
+		{"auth.allow", networks(&c.Auth.Allow)},
+		{"auth.deny", networks(&c.Auth.Deny)},
+		{"auth.user_networks", userNetworks(&c.Auth.UserNetworks)},
+		{"auth.cache_time", duration(&c.Auth.CacheTime, 0, maxCacheTime)},
+		{"auth.failure_delay", duration(&c.Auth.FailureDelay, minFailureDelay, maxFailureDelay)},
+		{"auth.network", truth(&c.Auth.Network)},
 		{"auth.plaintext", truth(&c.Auth.Plaintext)},
 		{"auth.apop", truth(&c.Auth.APOP)},
 
@@ -298,9 +363,12 @@ func (c *Config) HoldOver(started *Config) (keys []string) {
 	hold("x_uidl", c.XUIDL != started.XUIDL)
 	hold("uidl_lists_before", !c.ListsBefore.Equal(started.ListsBefore))
 	hold("listen", !slices.Equal(c.Listen.POP3, started.Listen.POP3) || !slices.Equal(c.Listen.POP3S, started.Listen.POP3S))
+	hold("auth.pam_session", c.Auth.PAMSession != started.Auth.PAMSession)
+	hold("auth.network", c.Auth.Network != started.Auth.Network)
 	hold("index", c.Index != started.Index)
 	hold("log", c.Log != started.Log)
 	c.User, c.Runtime, c.UIDL, c.XUIDL = started.User, started.Runtime, started.UIDL, started.XUIDL
+	c.Auth.PAMSession, c.Auth.Network = started.Auth.PAMSession, started.Auth.Network
 	c.ListsBefore, c.Listen, c.Index, c.Log = started.ListsBefore, started.Listen, started.Index, started.Log
 	return keys
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -67,10 +69,13 @@ func Read(file string) (*Config, error) {
 	return Parse(file, text)
 }
 
-// Text gives the content of a configuration file. The error is [Problems].
+// Text gives the content of a configuration file. [DefaultFile] need not be there:
+// then it is empty. The error is [Problems].
 func Text(file string) (string, error) {
 	fi, err := os.Stat(file)
 	switch {
+	case file == DefaultFile && errors.Is(err, fs.ErrNotExist):
+		return "", nil
 	case err != nil:
 	case fi.IsDir():
 		err = syscall.EISDIR
@@ -230,6 +235,9 @@ func (c *Config) place(key string) int {
 // complete finds what is missing or does not fit together.
 func (d *decoder) complete() {
 	c := d.Config
+	if !d.given("listen.pop3") && !d.given("listen.pop3s") {
+		c.Listen.POP3S = []netip.AddrPort{defaultPOP3S}
+	}
 	if len(c.Listen.POP3)+len(c.Listen.POP3S) == 0 && !d.faulty("listen") {
 		d.problem("listen", `no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or both in the table [listen]`)
 	}
@@ -243,13 +251,17 @@ func (d *decoder) complete() {
 		d.problem("tls.key", "missing, expected the file of the certificate's private key")
 	case hasKey && !hasCertificate:
 		d.problem("tls.certificate", "missing, expected the file of the certificate with its chain")
-	case len(c.Listen.POP3S) > 0 && !hasCertificate:
-		d.problem("listen.pop3s", "needs a certificate, expected certificate and key in the table [tls]")
 	}
-	if !d.given("auth.passwd_file") {
-		d.problem("auth.passwd_file", "missing, expected the file with the users and their password hashes")
+	for source, key := range map[string]string{SourcePasswd: "auth.passwd_file", SourceVirtual: "auth.password_maps"} {
+		if slices.Contains(c.Auth.Sources, source) && !d.given(key) {
+			d.problem("auth.sources", fmt.Sprintf("%q needs %s", source, key))
+		}
 	}
 }
+
+// defaultPOP3S is every address, for connections that begin with TLS: nothing
+// else is needed by clients of today (RFC 8314, section 3).
+var defaultPOP3S = netip.MustParseAddrPort("[::]:995")
 
 // given says whether a key is in the file, with whatever value.
 func (d *decoder) given(key string) bool { _, ok := d.lines[key]; return ok }

@@ -5,16 +5,18 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"sidepop/auth"
 	"sidepop/index"
 	"sidepop/pop3"
 )
 
-// minimal is what every configuration must have, without a line of its own.
+// minimal is two lines before the one that is tried.
 const minimal = `listen.pop3 = ["[::]:110"] # and the file of the users
 auth.passwd_file = "/users"
 `
@@ -35,7 +37,23 @@ listen = { pop3 = ["127.0.0.1:110", "[::1]:110"], pop3s = ["[::]:995"] }
 certificate = "/c"
 key = "/k"
 [auth]
+sources = ["pam", "passwd", "virtual"]
 passwd_file = "/etc/%d/users"
+passwd_domains = ["Example.ORG", "b"]
+pam_service = "pop"
+pam_helper = "/opt/sidepop-pam"
+pam_domains = ["c"]
+pam_session = true
+fold_case = false
+postfix = ["/etc/postfix", "/etc/postfix-in"]
+password_maps = "hash:/etc/postfix/pw, proxy:mysql:/etc/pw.cf"
+virtual_domains = ["d"]
+allow = ["10.0.0.0/8"]
+deny = ["10.1.0.0/16", "local"]
+user_networks = { "Joe@Example.org" = ["::1"] }
+cache_time = "5m"
+failure_delay = "1s"
+network = true
 plaintext = true
 apop = true
 [pop3]
@@ -66,8 +84,23 @@ format = "journald"
 	if len(c.Listen.POP3) != 2 || c.Listen.POP3S[0] != netip.MustParseAddrPort("[::]:995") {
 		t.Errorf("listen: %+v", c.Listen)
 	}
-	if c.TLS != (TLS{"/c", "/k"}) || c.Auth != (Auth{"/etc/%d/users", true, true}) {
-		t.Errorf("tls, auth: %+v %+v", c.TLS, c.Auth)
+	nets := func(list ...string) auth.Networks {
+		n, err := auth.ParseNetworks(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	wantAuth := Auth{
+		Sources: []string{"pam", "passwd", "virtual"}, PasswdFile: "/etc/%d/users", PasswdDomains: []string{"example.org", "b"},
+		PAMService: "pop", PAMHelper: "/opt/sidepop-pam", PAMDomains: []string{"c"}, PAMSession: true, FoldCase: false,
+		Postfix: []string{"/etc/postfix", "/etc/postfix-in"}, PasswordMaps: "hash:/etc/postfix/pw, proxy:mysql:/etc/pw.cf",
+		VirtualDomains: []string{"d"}, Allow: nets("10.0.0.0/8"), Deny: nets("10.1.0.0/16", "local"),
+		UserNetworks: map[string]auth.Networks{"joe@example.org": nets("::1")},
+		CacheTime:    5 * time.Minute, FailureDelay: time.Second, Network: true, Plaintext: true, APOP: true,
+	}
+	if c.TLS != (TLS{"/c", "/k"}) || !reflect.DeepEqual(c.Auth, wantAuth) {
+		t.Errorf("tls, auth: %+v\n got %+v\nwant %+v", c.TLS, c.Auth, wantAuth)
 	}
 	if c.POP3 != (POP3{pop3.RefuseUTF8, "30"}) || c.Log != (Log{"debug", "journald"}) {
 		t.Errorf("pop3, log: %+v %+v", c.POP3, c.Log)
@@ -87,8 +120,6 @@ format = "journald"
 func TestProblems(t *testing.T) {
 	const addressList = `expected a list of IP addresses with ports, such as ["[::]:110"] or ["127.0.0.1:110", "[::1]:110"]`
 	tests := []struct{ text, want string }{
-		{"", `f: auth.passwd_file: missing, expected the file with the users and their password hashes
-f: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or both in the table [listen]`},
 		{"user = vmail\n", `f:1: not TOML: `},
 		{"[listen]\npop3 = []\npop3 = []\n", `f:3: not TOML: `},
 
@@ -136,14 +167,24 @@ f: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or bot
 		{"auth.passwd_file = \"/u\"\n[listen]\npop3 = [\"[::]:0\"]", `f:3: listen.pop3: "[::]:0", ` + addressList},
 		{"auth.passwd_file = \"/u\"\n[listen]\npop3 = [\"[::]:65536\"]", `f:3: listen.pop3: "[::]:65536", ` + addressList},
 		{"auth.passwd_file = \"/u\"\n[listen]\npop3 = [\"[::]:1\", \"[::]:1\"]", `f:3: listen.pop3: [::]:1 is there twice, expected each address once`},
-		{"auth.passwd_file = \"/u\"\n[listen]\n", `f:2: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or both in the table [listen]`},
+		{"auth.passwd_file = \"/u\"\n[listen]\npop3 = []\n", `f:2: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or both in the table [listen]`},
 		{minimal + "listen.pop3s = [\"[::]:110\"]\ntls = {certificate = \"/c\", key = \"/k\"}", `f:3: listen.pop3s: [::]:110 is in listen.pop3 too, expected each address once`},
-		{minimal + `listen.pop3s = ["[::]:995"]`, `f:3: listen.pop3s: needs a certificate, expected certificate and key in the table [tls]`},
 		{minimal + `tls.certificate = "/c"`, `f:3: tls.key: missing, expected the file of the certificate's private key`},
 		{minimal + "[tls]\nkey = \"/k\"", `f:3: tls.certificate: missing, expected the file of the certificate with its chain`},
 		{minimal + "[tls]\ncertificate = \"c.pem\"\nkey = \"/k\"", `f:4: tls.certificate: "c.pem", expected the path of a file, from /`},
 
-		{"listen.pop3 = [\"[::]:110\"]\n[auth]\n", `f:2: auth.passwd_file: missing, expected the file with the users and their password hashes`},
+		{"auth.sources = [\"passwd\"]", `f:1: auth.sources: "passwd" needs auth.passwd_file`},
+		{minimal + "auth.sources = [\"virtual\"]", `f:3: auth.sources: "virtual" needs auth.password_maps`},
+		{minimal + "auth.sources = [\"pam\", \"pam\"]", `f:3: auth.sources: "pam", expected a list with any of "passwd", "virtual", "pam", each once, in the order in which they are asked`},
+		{minimal + "auth.sources = []", `f:3: auth.sources: a list, expected a list with any of "passwd", "virtual", "pam", each once, in the order in which they are asked`},
+		{minimal + "auth.pam_service = \"../other\"", `f:3: auth.pam_service: "../other", expected the name of a file in /etc/pam.d, such as "sidepop"`},
+		{minimal + "auth.pam_domains = [\"a b\"]", `f:3: auth.pam_domains: "a b", expected a list of domains, such as ["example.org"]`},
+		{minimal + "auth.postfix = \"/etc/postfix\"", `f:3: auth.postfix: "/etc/postfix", expected a list of folders, from /, such as ["/etc/postfix"]`},
+		{minimal + "auth.password_maps = \"/etc/postfix/pw\"", `f:3: auth.password_maps: "/etc/postfix/pw", expected Postfix tables, such as "hash:/etc/postfix/passwords"`},
+		{minimal + "auth.allow = \"10.0.0.0/8\"", `f:3: auth.allow: "10.0.0.0/8", expected a list of networks and addresses, such as ["10.0.0.0/8", "2001:db8::1", "local"]`},
+		{minimal + "auth.allow = [10]", `f:3: auth.allow: a list, expected a list of networks and addresses, such as ["10.0.0.0/8", "2001:db8::1", "local"]`},
+		{minimal + "auth.user_networks = []", `f:3: auth.user_networks: a list, expected a table, such as { "joe" = ["10.0.0.0/8"], "@example.org" = ["local"] }`},
+		{minimal + "auth.failure_delay = \"2m\"", `f:3: auth.failure_delay: "2m", expected a time from "10ms" to "1m", such as "90s" or "1h30m"`},
 		{"listen.pop3 = [\"[::]:110\"]\n[auth]\npasswd_file = \"/%u\"", `f:3: auth.passwd_file: "/%u", expected the path of a file, from /, in which %d may stand for the domain`},
 		{minimal + `auth.apop = 1`, `f:3: auth.apop: 1, expected true or false`},
 
@@ -175,9 +216,7 @@ f: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or bot
 		{minimal + `log.format = true`, `f:3: log.format: true, expected one of "auto", "text", "json", "journald"`},
 
 		{"uidl = 1\n\n[limits]\nline = 1\n[log]\nlevel = 1\n", // all at once
-			`f: auth.passwd_file: missing, expected the file with the users and their password hashes
-f: listen: no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or both in the table [listen]
-f:1: uidl: 1, expected one of "courier", "md5", "sidepop"
+			`f:1: uidl: 1, expected one of "courier", "md5", "sidepop"
 f:4: limits.line: 1, expected a whole number from 255 to 8192
 f:6: log.level: 1, expected one of "error", "warn", "info", "debug"`},
 	}

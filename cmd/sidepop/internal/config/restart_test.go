@@ -34,9 +34,25 @@ passwd_file = "/users"
 		"tls.certificate": {`"/other"`, ""},
 		"tls.key":         {`"/other"`, ""},
 
-		"auth.passwd_file": {`"/other"`, ""},
-		"auth.plaintext":   {`true`, ""},
-		"auth.apop":        {`true`, ""},
+		"auth.sources":         {`["pam"]`, ""},
+		"auth.passwd_file":     {`"/other"`, ""},
+		"auth.passwd_domains":  {`["a"]`, ""},
+		"auth.pam_service":     {`"pop"`, ""},
+		"auth.pam_helper":      {`"/other"`, ""},
+		"auth.pam_domains":     {`["a"]`, ""},
+		"auth.pam_session":     {`true`, "auth.pam_session"},
+		"auth.fold_case":       {`false`, ""},
+		"auth.postfix":         {`["/a"]`, ""},
+		"auth.password_maps":   {`"hash:/a"`, ""},
+		"auth.virtual_domains": {`["a"]`, ""},
+		"auth.allow":           {`["::1"]`, ""},
+		"auth.deny":            {`["::1"]`, ""},
+		"auth.user_networks":   {`{ "a" = ["::1"] }`, ""},
+		"auth.cache_time":      {`"1s"`, ""},
+		"auth.failure_delay":   {`"1s"`, ""},
+		"auth.network":         {`true`, "auth.network"},
+		"auth.plaintext":       {`true`, ""},
+		"auth.apop":            {`true`, ""},
 
 		"pop3.utf8_headers": {`"refuse"`, ""},
 		"pop3.expire":       {`30`, ""},
@@ -100,7 +116,7 @@ passwd_file = "/users"
 	for key, change := range changes {
 		set(t, all, key, change.value)
 	}
-	want := []string{"user", "runtime_dir", "uidl", "x_uidl", "uidl_lists_before", "listen", "index", "log"}
+	want := []string{"user", "runtime_dir", "uidl", "x_uidl", "uidl_lists_before", "listen", "auth.pam_session", "auth.network", "index", "log"}
 	if got := all.HoldOver(parse()); !slices.Equal(got, want) {
 		t.Errorf("all changed:\n got %v\nwant %v", got, want)
 	}

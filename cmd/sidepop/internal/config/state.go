@@ -9,11 +9,18 @@ import (
 	"syscall"
 )
 
+// Modes of the folders that sidepop makes. The front looks into that of the
+// keeper's socket.
+const (
+	stateMode   = 0o700
+	runtimeMode = 0o755
+)
+
 // PrepareState makes the state folder if it is not there, and finds out whether
 // it is safe to use: what others can change in it would be taken for what sidepop
 // has written. The error is [Problems].
 func (c *Config) PrepareState() error {
-	if err := prepare(c.Index.StateDir, 0o700); err != nil {
+	if err := prepare(c.Index.StateDir, stateMode); err != nil {
 		return Problems{c.Problem("index.state_dir", err.Error())}
 	}
 	return nil
@@ -23,7 +30,7 @@ func (c *Config) PrepareState() error {
 // the root directory of the front: nothing else may be in it. The front may look
 // into it.
 func (c *Config) PrepareRuntime() error {
-	err := prepare(c.Runtime, 0o755)
+	err := prepare(c.Runtime, runtimeMode)
 	if err == nil {
 		err = onlySocket(c.Runtime)
 	}
@@ -57,6 +64,33 @@ func prepare(dir string, mode fs.FileMode) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s can't be made by user id %d (%s), expected a folder that it owns: make one, with mode %o", dir, os.Geteuid(), reason(err), mode)
 	}
+	return safe(dir, mode)
+}
+
+// CheckFolders is Prepare for folders that are there: it makes none.
+func (c *Config) CheckFolders() error {
+	var all Problems
+	folder := func(key, dir string, check func() error) {
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if err := check(); err != nil {
+			all = append(all, c.Problem(key, err.Error()))
+		}
+	}
+	folder("index.state_dir", c.Index.StateDir, func() error { return safe(c.Index.StateDir, stateMode) })
+	folder("runtime_dir", c.Runtime, func() error {
+		if err := safe(c.Runtime, runtimeMode); err != nil {
+			return err
+		}
+		return onlySocket(c.Runtime)
+	})
+	return all.asError()
+}
+
+// safe finds out whether a folder is this process's user's, and others can't
+// change it.
+func safe(dir string, mode fs.FileMode) error {
 	f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("%s can't be opened by user id %d (%s), expected a folder of its own", dir, os.Geteuid(), reason(err))

@@ -224,3 +224,30 @@ func firstError(errs ...error) error {
 	}
 	return nil
 }
+
+// TestCheckFolders says of folders that are there what Prepare says, and makes none.
+func TestCheckFolders(t *testing.T) {
+	for name, put := range map[string]func(dir string) error{
+		"right": func(dir string) error { return os.Mkdir(dir, 0o755) },
+		"open": func(dir string) error {
+			return firstError(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777))
+		},
+		"file": func(dir string) error { return os.WriteFile(dir, nil, 0o600) },
+	} {
+		c := Default()
+		c.Index.StateDir, c.Runtime = inPlace(t, put), inPlace(t, put)
+		if got, want := fmt.Sprint(c.CheckFolders()), fmt.Sprint(c.Prepare()); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	c := Default()
+	c.Index.StateDir, c.Runtime = filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "run")
+	if err := c.CheckFolders(); err != nil {
+		t.Errorf("nothing is there: %v", err)
+	}
+	for _, dir := range []string{c.Index.StateDir, c.Runtime} {
+		if _, err := os.Lstat(dir); err == nil {
+			t.Errorf("%s was made", dir)
+		}
+	}
+}

@@ -71,6 +71,16 @@ type server interface {
 	Files() []string
 	LocalDomain(ctx context.Context, domain string) (bool, error)
 	Local() Delivery
+	Certificate() (certificate, key string)
+}
+
+// Certificate is the files, in PEM, that the mail server shows to its clients;
+// empty: it has none, or none with a plain path.
+func (m *MTA) Certificate() (certificate, key string) {
+	if m.server == nil {
+		return "", ""
+	}
+	return m.server.Certificate()
 }
 
 // Local says where the mail of system users goes; without a mail server it is

@@ -22,6 +22,7 @@ type fakeServer struct {
 
 func (f fakeServer) Version() string                                       { return f.name + " 1" }
 func (f fakeServer) Files() []string                                       { return []string{f.name} }
+func (f fakeServer) Certificate() (certificate, key string)                { return "", "" }
 func (f fakeServer) Local() Delivery                                       { return Delivery{Setting: f.name} }
 func (f fakeServer) ConfigDir() string                                     { return f.dir }
 func (f fakeServer) Parameter(name string) string                          { return f.values[name] }

@@ -1,0 +1,350 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"sidepop/auth"
+	"sidepop/auth/helper"
+	"sidepop/auth/postfix"
+	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/mta"
+)
+
+// accounts is who can log in, and where their mail is, as one configuration and
+// this machine's MTA have it.
+type accounts struct {
+	auth.Chain
+	places *places
+	passwd *auth.Passwd       // nil: there is no file
+	pam    *auth.PAM          // nil: it is not asked
+	tables []*postfix.Postfix // with virtual mailboxes
+	config *config.Config
+}
+
+// newAccounts joins the sources that a configuration asks for, or that there are.
+// Found is nil where nothing was looked for.
+func newAccounts(ctx context.Context, c *config.Config, found *mta.MTA, h *helpers, warn func(error)) (*accounts, error) {
+	a := &accounts{config: c}
+	var err error
+	if a.places, err = newPlaces(c, found); err != nil {
+		return nil, err
+	}
+	if a.tables, err = virtualTables(ctx, c, found); err != nil {
+		return nil, err
+	}
+	for _, name := range config.Sources {
+		if c.Auth.Sources == nil && a.absent(name) == "" {
+			err = a.add(name, found, h, warn)
+		}
+	}
+	for _, name := range c.Auth.Sources {
+		if reason := a.absent(name); reason != "" {
+			return nil, config.Problems{c.Problem("auth.sources", fmt.Sprintf("%q can't be asked: %s", name, reason))}
+		}
+		err = errors.Join(err, a.add(name, found, h, warn))
+	}
+	if err == nil && len(a.Chain) == 0 {
+		err = config.Problems{c.Problem("auth", "nobody can log in: auth.passwd_file and auth.password_maps are not set, and PAM can't be asked: "+a.absent(config.SourcePAM))}
+	}
+	return a, err
+}
+
+// absent says why a source can't be asked; "" if it can.
+func (a *accounts) absent(source string) string {
+	c := a.config.Auth
+	switch {
+	case source == config.SourcePasswd && c.PasswdFile == "":
+		return "auth.passwd_file is not set"
+	case source == config.SourceVirtual && c.PasswordMaps == "":
+		return "auth.password_maps is not set"
+	case source == config.SourceVirtual && len(a.tables) == 0:
+		return "there is no Postfix"
+	case source == config.SourcePAM:
+		return pamAbsent(a.config)
+	}
+	return ""
+}
+
+// add puts a source at the end of the chain.
+func (a *accounts) add(name string, found *mta.MTA, h *helpers, warn func(error)) error {
+	c := a.config.Auth
+	b := auth.Binding{Name: name}
+	switch name {
+	case config.SourcePasswd:
+		a.passwd = auth.NewPasswd(c.PasswdFile, warn)
+		b.Domains = c.PasswdDomains
+		b.Source = a.passwd
+		if a.config.Mailbox == "" && len(a.tables) > 0 {
+			b.Source = located{a.passwd, a.tables}
+		}
+	case config.SourceVirtual:
+		v, err := auth.NewVirtual(a.tables, c.PasswordMaps)
+		if err != nil {
+			return config.Problems{a.config.Problem("auth.password_maps", err.Error())}
+		}
+		b.Domains = c.VirtualDomains
+		b.Source = v
+	case config.SourcePAM:
+		pool, err := h.pool(a.config)
+		if err != nil {
+			return err
+		}
+		a.pam = auth.NewPAM(auth.PAMOptions{
+			Pool: pool, Service: c.PAMService, Session: c.PAMSession, FoldCase: c.FoldCase,
+			Local: localDomains(c.PAMDomains, found),
+		})
+		b.Source = a.pam
+	}
+	a.Chain = append(a.Chain, b)
+	return nil
+}
+
+// localDomains says which domains' addresses are those of system users.
+func localDomains(given []string, found *mta.MTA) func(context.Context, string) (bool, error) {
+	switch {
+	case given != nil:
+		return func(_ context.Context, domain string) (bool, error) {
+			return slices.Contains(given, strings.ToLower(domain)), nil
+		}
+	case found != nil && found.Name != "":
+		return found.LocalDomain
+	}
+	return nil
+}
+
+// virtualTables opens the instances of Postfix that have virtual mailboxes.
+func virtualTables(ctx context.Context, c *config.Config, found *mta.MTA) ([]*postfix.Postfix, error) {
+	if c.Auth.Postfix == nil {
+		if found == nil || found.Postfix == nil {
+			return nil, nil
+		}
+		return []*postfix.Postfix{found.Postfix}, nil
+	}
+	var all []*postfix.Postfix
+	for _, dir := range c.Auth.Postfix {
+		p, err := postfix.Open(ctx, postfix.Options{ConfigDir: dir})
+		if err != nil {
+			return nil, config.Problems{c.Problem("auth.postfix", err.Error())}
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// located has the accounts of a passwd file, with the Maildirs of Postfix's virtual
+// mailboxes where a line says nothing of its own.
+type located struct {
+	*auth.Passwd
+	tables []*postfix.Postfix
+}
+
+// Verify implements [auth.Source].
+func (l located) Verify(ctx context.Context, login auth.Login) (*auth.Account, error) {
+	a, err := l.Passwd.Verify(ctx, login)
+	return l.locate(ctx, a, err)
+}
+
+// Account implements [auth.Source].
+func (l located) Account(ctx context.Context, user string) (*auth.Account, error) {
+	a, err := l.Passwd.Account(ctx, user)
+	return l.locate(ctx, a, err)
+}
+
+func (l located) locate(ctx context.Context, a *auth.Account, err error) (*auth.Account, error) {
+	if err != nil || a.Mail != "" || a.Home != "" {
+		return a, err
+	}
+	_, domain, ok := strings.Cut(a.Name, "@")
+	for i := 0; ok && i < len(l.tables); i++ {
+		has, err := auth.HasVirtual(ctx, l.tables[i], domain)
+		if err != nil {
+			return nil, err
+		}
+		if has {
+			return a, auth.Locate(ctx, l.tables[i], a)
+		}
+	}
+	return a, nil
+}
+
+// each calls f with the accounts that can be listed: those of a passwd file for
+// all users (with a file for each domain there is no list of them), and those of
+// the system.
+func (a *accounts) each(f func(*auth.Account)) {
+	if a.passwd != nil {
+		_ = a.passwd.Accounts(f) // a login tells what is wrong with the file
+	}
+	if a.pam != nil || inHome(a.places.template()) {
+		_ = auth.SystemAccounts(auth.SystemFile, f)
+	}
+}
+
+// inHome says that a template is that of a path in homes.
+func inHome(template string) bool {
+	return strings.HasPrefix(template, "~") || strings.HasPrefix(template, "%h")
+}
+
+// files are those whose change may change who can log in.
+func (a *accounts) files() (all []string) {
+	if a.passwd != nil {
+		all = append(all, a.passwd.Files()...)
+	}
+	for _, p := range a.tables {
+		all = append(all, p.Files()...)
+	}
+	if a.pam != nil {
+		all = append(all, pamFiles...)
+	}
+	return all
+}
+
+// pamFiles are the system's users and what PAM and NSS read. Those that are not
+// there count too, since they may come.
+var pamFiles = func() []string {
+	files := []string{
+		"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/nsswitch.conf", "/etc/nologin", "/run/nologin",
+		"/etc/pam.d", "/etc/security",
+	}
+	for _, pattern := range []string{"/etc/pam.d/*", "/etc/security/*.conf"} {
+		found, _ := filepath.Glob(pattern) // the pattern is good
+		files = append(files, found...)
+	}
+	return files
+}()
+
+// pamFolders are where PAM looks for a service's file (pam.conf(5)).
+var pamFolders = []string{"/etc/pam.d", "/usr/lib/pam.d", "/usr/etc/pam.d"}
+
+// pamAbsent says why PAM can't be asked; "" if it can.
+func pamAbsent(c *config.Config) string {
+	if _, err := helperProgram(c); err != nil {
+		return err.Error()
+	}
+	if pamFile(c) == "" {
+		return fmt.Sprintf("%s/%s is missing: copy the one that comes with sidepop", pamFolders[0], c.Auth.PAMService)
+	}
+	return ""
+}
+
+// pamFile is the file of the PAM service; "" if it is missing.
+func pamFile(c *config.Config) string {
+	for _, folder := range pamFolders {
+		path := filepath.Join(folder, c.Auth.PAMService)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// asksPAM says whether PAM is one of the sources of a configuration.
+func asksPAM(c *config.Config) bool {
+	return (c.Auth.Sources == nil || slices.Contains(c.Auth.Sources, config.SourcePAM)) && pamAbsent(c) == ""
+}
+
+// helperName is the program that PAM's modules run in.
+const helperName = "sidepop-pam"
+
+// helperFolder is where packages put programs that other programs run (FHS 3.0,
+// section 4.7).
+const helperFolder = "/usr/libexec/sidepop"
+
+// helperProgram finds the PAM helper.
+func helperProgram(c *config.Config) (string, error) {
+	candidates := []string{c.Auth.PAMHelper}
+	if c.Auth.PAMHelper == "" {
+		candidates = []string{filepath.Join(helperFolder, helperName)}
+		if own, err := os.Executable(); err == nil {
+			candidates = append([]string{filepath.Join(filepath.Dir(own), helperName)}, candidates...)
+		}
+	}
+	for _, path := range candidates {
+		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("there is no program %s", strings.Join(candidates, " or "))
+}
+
+// helpers runs the PAM helper. It goes on while configurations change. The zero
+// value, with events, is ready for use.
+type helpers struct {
+	events  helper.Events
+	ambient []uintptr // capabilities that it is given
+	pools   map[string]*helper.Pool
+}
+
+// pool is what asks the helper of a configuration.
+func (h *helpers) pool(c *config.Config) (*helper.Pool, error) {
+	path, err := helperProgram(c)
+	if err != nil {
+		return nil, err
+	}
+	if pool := h.pools[path]; pool != nil {
+		return pool, nil
+	}
+	pool, err := helper.New(helper.Options{Command: []string{path}, Events: h.events, AmbientCaps: h.ambient})
+	if err != nil {
+		return nil, err
+	}
+	if h.pools == nil {
+		h.pools = make(map[string]*helper.Pool)
+	}
+	h.pools[path] = pool
+	return pool, nil
+}
+
+// retain ends all helpers but that of a configuration.
+func (h *helpers) retain(c *config.Config) {
+	own, _ := helperProgram(c) // without one there is nothing to be retained
+	for path, pool := range h.pools {
+		if path != own {
+			pool.Close()
+			delete(h.pools, path)
+		}
+	}
+}
+
+func (h *helpers) close() {
+	for path, pool := range h.pools {
+		pool.Close()
+		delete(h.pools, path)
+	}
+}
+
+// accountFinder has the accounts for commands of the operator, which ask for them
+// in a process of their own.
+type accountFinder struct {
+	helpers  helpers
+	accounts *accounts
+}
+
+// of gives the accounts of a configuration, the same at each call.
+func (f *accountFinder) of(ctx context.Context, c *config.Config) (*accounts, error) {
+	if f.accounts != nil {
+		return f.accounts, nil
+	}
+	found, err := mta.Detect(ctx, mta.Options{})
+	if err != nil {
+		return nil, err
+	}
+	f.helpers.events = silentHelper{}
+	f.accounts, err = newAccounts(ctx, c, found, &f.helpers, func(error) {}) // of others' lines
+	return f.accounts, err
+}
+
+func (f *accountFinder) close() { f.helpers.close() }
+
+// silentHelper tells nothing of a helper: what matters is in the answers.
+type silentHelper struct{}
+
+func (silentHelper) Logged(int, string) {}
+func (silentHelper) Died(error)         {}
+func (silentHelper) Unavailable(error)  {}
+func (silentHelper) Available()         {}

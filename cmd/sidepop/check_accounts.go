@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sidepop/auth"
+	"sidepop/auth/postfix"
+	"sidepop/cmd/sidepop/internal/check"
+	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/privilege"
+)
+
+// probeDomain is one that nobody has (RFC 2606, section 2): tables are asked for it
+// to find out whether they answer.
+const probeDomain = "sidepop.invalid"
+
+// logins says who can log in.
+func (c *checkup) logins(ctx context.Context) {
+	s := c.Section("Accounts")
+	if c.accounts != nil {
+		for i, b := range c.Chain {
+			s.Fact(fmt.Sprintf("%d. %s", i+1, b.Name), "%s", c.describe(&b))
+			switch b.Name {
+			case config.SourcePasswd:
+				c.passwdFile(s)
+			case config.SourcePAM:
+				c.askPAM(ctx)
+			}
+		}
+		c.probeTables(ctx)
+		c.virtualUsers()
+	}
+	c.absentees(ctx, s)
+	if c.config.Auth.Plaintext {
+		c.Warn("Take plaintext out of the table [auth] in "+c.file+". Clients that know TLS need no other setting.",
+			"auth.plaintext is on: passwords can cross the network so that others can read them.")
+	}
+}
+
+// absentees says why sources are not asked that could be.
+func (c *checkup) absentees(ctx context.Context, s *check.Section) {
+	if c.config.Auth.Sources != nil {
+		return
+	}
+	a := c.accounts
+	if a == nil {
+		a = &accounts{config: c.config}
+		a.tables, _ = virtualTables(ctx, c.config, c.found) // open has told
+	}
+	for _, source := range config.Sources {
+		if reason := a.absent(source); reason != "" {
+			s.Fact("not asked: "+source, "%s", reason)
+		}
+	}
+}
+
+// describe says in words what a source is.
+func (c *checkup) describe(b *auth.Binding) string {
+	a, text := c.config.Auth, ""
+	switch b.Name {
+	case config.SourcePasswd:
+		text = "the file " + a.PasswdFile
+		if strings.Contains(a.PasswdFile, "%d") {
+			text = "a file for each domain, " + a.PasswdFile
+		}
+	case config.SourceVirtual:
+		text = "Postfix's virtual mailboxes, with passwords in " + c.passwordTables()
+	case config.SourcePAM:
+		helper, _ := helperProgram(c.config) // or it would be absent
+		text = fmt.Sprintf("system users, through PAM with %s (%s)", pamFile(c.config), helper)
+	}
+	if b.Domains != nil {
+		text += ", only for " + domainNames(b.Domains)
+	}
+	if b.Name == config.SourcePAM {
+		text += "; " + c.localDomains()
+	}
+	return text
+}
+
+// localDomains says with which domains a system user may log in.
+func (c *checkup) localDomains() string {
+	switch given := c.config.Auth.PAMDomains; {
+	case len(given) > 0:
+		return "with an address in " + domainNames(given) + " (auth.pam_domains)"
+	case given == nil && c.found != nil && c.found.Postfix != nil:
+		return "with an address in Postfix's mydestination (" + c.found.Postfix.Parameter("mydestination") + ")"
+	case given == nil && c.found != nil && c.found.Name != "":
+		return "with an address in a local domain of " + c.found.Name
+	}
+	return "with names without a domain"
+}
+
+// domainNames is a list of domains in words; "" is none.
+func domainNames(domains []string) string {
+	names := make([]string, len(domains))
+	for i, d := range domains {
+		if names[i] = d; d == "" {
+			names[i] = "names without a domain"
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// passwdFile counts the users of a passwd file, and those who have no mailbox.
+func (c *checkup) passwdFile(s *check.Section) {
+	users, astray := 0, 0
+	var first error
+	err := c.passwd.Accounts(func(a *auth.Account) {
+		users++
+		if _, _, err := c.places.of(a); err != nil {
+			if astray++; first == nil {
+				first = err
+			}
+		}
+	})
+	switch {
+	case strings.Contains(c.config.Auth.PasswdFile, "%d"):
+		return // who is in them is not known
+	case c.hidden(c.config.Auth.PasswdFile):
+		return
+	case err != nil:
+		c.Error("", "The passwd file can't be used: %s", reason(err))
+		return
+	}
+	s.Fact("users", "%s, %s", plural(int64(users), "user"), plural(int64(len(c.warned)), "malformed line"))
+	for _, err := range c.warned {
+		c.Warn("Correct that line: sidepop.toml(5) shows the format.", "%v", err)
+	}
+	switch {
+	case users == 0:
+		c.Warn("Add users: name:hash, a line each. \"sidepop auth hash\" makes a hash.", "No user is in %s.", c.config.Auth.PasswdFile)
+	case astray == users:
+		c.Error("", "No user of %s has a mailbox: %v", c.config.Auth.PasswdFile, first)
+	case astray > 0:
+		c.Warn("\"sidepop check USER\" says it for each.", "%d of %d users of %s have no mailbox, the first because: %v",
+			astray, users, c.config.Auth.PasswdFile, first)
+	}
+}
+
+// hidden says whether a file is one that this user may not read, though the server
+// may.
+func (c *checkup) hidden(path string) bool {
+	if c.root || path == "" || !forbidden(path) {
+		return false
+	}
+	c.Miss("%s, which user id %d may not read.", path, os.Geteuid())
+	return true
+}
+
+// askPAM finds out whether the helper works, with a name that every system has, and
+// whether the MTA can say which domains are local.
+func (c *checkup) askPAM(ctx context.Context) {
+	if _, err := c.pam.Account(ctx, "root"); err != nil && !errors.Is(err, auth.ErrUnknown) {
+		c.Error("See what it says when it is started by hand.", "The PAM helper does not answer: %s", reason(err))
+	}
+	if c.config.Auth.PAMDomains != nil || c.found == nil || c.found.Name == "" {
+		return
+	}
+	if _, err := c.found.LocalDomain(ctx, probeDomain); err != nil {
+		c.Warn("Name the domains in auth.pam_domains in "+c.file+".",
+			"%s can't say which domains are local, so that system users can't log in with an address: %v", c.found.Name, err)
+	}
+}
+
+// probeTables finds out whether Postfix's tables can be asked, if logins need them.
+func (c *checkup) probeTables(ctx context.Context) {
+	byAddress := c.passwd != nil && c.config.Mailbox == ""
+	asked := slices.ContainsFunc(c.Chain, func(b auth.Binding) bool { return b.Name == config.SourceVirtual })
+	remedy := fmt.Sprintf("Try it: postmap -q %s TABLE. The keeper reads tables as root without root's right to pass over permissions.", probeDomain)
+	for _, p := range c.tables {
+		var err error
+		if asked || byAddress {
+			privilege.WithoutOverride(func() { _, err = auth.HasVirtual(ctx, p, probeDomain) })
+		}
+		if err != nil {
+			c.Error(remedy, "Postfix's virtual domains (%s in %s) can't be looked up: %s", p.Parameter("virtual_mailbox_domains"), p.ConfigDir(), reason(err))
+		}
+		if !asked {
+			continue
+		}
+		if err := c.probePasswords(ctx, p); err != nil {
+			c.Error(remedy, "The passwords of virtual users (%s in %s) can't be looked up: %v", c.passwordTables(), c.file, err)
+		}
+	}
+}
+
+// probePasswords looks an address up in the tables of passwords.
+func (c *checkup) probePasswords(ctx context.Context, p *postfix.Postfix) error {
+	passwords, err := p.Table(c.config.Auth.PasswordMaps)
+	if err != nil {
+		return err
+	}
+	privilege.WithoutOverride(func() { _, _, _, err = passwords.LookupAddress(ctx, "nobody@"+probeDomain) })
+	return err
+}
+
+// virtualUsers is about virtual mailboxes that nobody can log in to, and about
+// whose they are.
+func (c *checkup) virtualUsers() {
+	for _, p := range c.tables {
+		if p.Parameter("virtual_mailbox_maps") == "" {
+			continue
+		}
+		if c.passwd == nil && c.config.Auth.PasswordMaps == "" {
+			c.Warn("Set auth.password_maps or auth.passwd_file in "+c.file+".",
+				"Postfix in %s has virtual mailboxes (%s), and sidepop knows no passwords for them.", p.ConfigDir(), p.Parameter("virtual_mailbox_maps"))
+		}
+		id, ok := strings.CutPrefix(strings.TrimSpace(p.Parameter("virtual_uid_maps")), "static:")
+		if uid, err := strconv.Atoi(id); ok && err == nil && uid < c.config.MinUID {
+			c.Error(fmt.Sprintf("Set minimum_uid = %d in %s.", uid, c.file),
+				"Virtual mailboxes belong to user id %d (virtual_uid_maps), and mail of ids below minimum_uid = %d is not served.", uid, c.config.MinUID)
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package maillog
+
+import (
+	"strings"
+
+	"github.com/sirupsen/logrus"
+)
+
+// Helper tells of the PAM helper. It implements helper.Events.
+type Helper struct{ *Log }
+
+// Logged implements helper.Events.
+func (l Helper) Logged(pid int, line string) {
+	l.process().WithFields(logrus.Fields{"pid": pid, "line": line}).Info("PAM helper said")
+}
+
+// Died implements helper.Events.
+func (l Helper) Died(err error) {
+	l.process().WithField("reason", err).Warn("PAM helper ended")
+}
+
+// Unavailable implements helper.Events.
+func (l Helper) Unavailable(err error) {
+	l.process().WithField("reason", err).Error("PAM helper fails")
+}
+
+// Available implements helper.Events.
+func (l Helper) Available() { l.process().Info("PAM helper works again") }
+
+// Found is what holds for accounts that say nothing else.
+func (l *Log) Found(mta, mailbox string, sources []string) {
+	l.process().WithFields(logrus.Fields{"mta": mta, "mailbox": mailbox, "sources": strings.Join(sources, ", ")}).Info("accounts")
+}
