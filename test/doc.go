@@ -16,4 +16,6 @@
 //   - Every wait has a limit. Processes are ended by their own ids.
 //   - A program that is missing skips its tests, or fails them where
 //     SIDEPOP_TEST_REQUIRE_ALL is 1; so do missing rights of root.
+//
+// The tests beside mail servers are in [sidepop/test/mta].
 package test

@@ -1,0 +1,158 @@
+package mta
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	marker   = "/etc/sidepop-test-root" // says which MTA is in a root of make-root
+	hostname = "mx.example.test"        // what in-root calls the machine
+
+	// commandTime is how long a command may take: creating a database takes
+	// longest, a tenth of it on two cores.
+	commandTime = time.Minute
+
+	// awaitTime is how long something may take that usually takes a moment, such
+	// as a delivery.
+	awaitTime = 30 * time.Second
+
+	pollTime = 20 * time.Millisecond
+)
+
+// need skips a test that is not in the root of an MTA.
+func need(t *testing.T, mta string) {
+	t.Helper()
+	if found, err := os.ReadFile(marker); err != nil || strings.TrimSpace(string(found)) != mta {
+		t.Skipf("this changes the machine's %s: test/run mta has one for it", mta)
+	}
+}
+
+// must ends the test at an error that is not what it is about.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// result is how a command ended.
+type result struct {
+	stdout, stderr string
+	status         int // of the exit; -1 after a signal
+}
+
+// try runs a command to its end, whatever that is.
+func try(t testing.TB, stdin, program string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
+	cmd.WaitDelay = pollTime // a daemon that it starts keeps the pipes
+	err := cmd.Run()
+	if cmd.ProcessState == nil || ctx.Err() != nil {
+		t.Fatalf("%s: %v", program, err)
+	}
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// run runs a command that must succeed, and gives its standard output.
+func run(t testing.TB, stdin, program string, args ...string) string {
+	t.Helper()
+	r := try(t, stdin, program, args...)
+	if r.status != 0 {
+		t.Fatalf("%s %q: exit status %d\n%s%s", program, args, r.status, r.stdout, r.stderr)
+	}
+	return r.stdout
+}
+
+// write writes a file, in place of one that is there.
+func write(t testing.TB, path, content string, mode os.FileMode) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must(t, os.WriteFile(path, []byte(content), mode))
+	must(t, os.Chmod(path, mode))
+}
+
+// await waits until something is so.
+func await(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(awaitTime); !so(); time.Sleep(pollTime) {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v still not: %s", awaitTime, what)
+		}
+	}
+}
+
+// person is somebody who gets mail.
+type person struct {
+	name, password string
+	uid, gid       int
+	home           string
+}
+
+// passwords are all that were made, none of which may be in a log.
+var passwords []string
+
+func newPassword() string {
+	p := "secret-" + rand.Text()
+	passwords = append(passwords, p)
+	return p
+}
+
+// addPerson adds a user of the system, with a password as Debian stores it.
+func addPerson(t testing.TB, name string, options ...string) person {
+	t.Helper()
+	run(t, "", "useradd", append([]string{"--create-home", "--shell", "/bin/bash", name}, options...)...)
+	p := person{name: name, password: newPassword()}
+	run(t, p.name+":"+p.password, "chpasswd")
+	p.uid, p.gid, p.home = identity(t, name)
+	return p
+}
+
+// addService adds a user of the system whom a program runs as.
+func addService(t testing.TB, name string, options ...string) {
+	t.Helper()
+	run(t, "", "useradd", append([]string{"--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", name}, options...)...)
+}
+
+func identity(t testing.TB, name string) (uid, gid int, home string) {
+	t.Helper()
+	u, err := user.Lookup(name)
+	must(t, err)
+	uid, err = strconv.Atoi(u.Uid)
+	must(t, err)
+	gid, err = strconv.Atoi(u.Gid)
+	must(t, err)
+	return uid, gid, u.HomeDir
+}
+
+// tail is the end of a file, for whoever has to find out what went wrong.
+func tail(path string) string {
+	const most = 6000
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(content[max(0, len(content)-most):])
+}
+
+// showOnFailure shows the end of a log when the test has failed.
+func showOnFailure(t testing.TB, path string) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of %s:\n%s", path, tail(path))
+		}
+	})
+}
