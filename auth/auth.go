@@ -1,16 +1,19 @@
 // Package auth says who a login is and whether its secret is right.
 //
-// A [Passwd] holds accounts in passwd files. Its secrets are checked with a
-// password ([Passwd.Verify]) or with an APOP digest ([Passwd.VerifyAPOP]), and
-// an [Exchange] carries the SASL mechanisms PLAIN and LOGIN.
+// Accounts come from a [Source]: a [Passwd] has them in passwd files, [PAM] those
+// of the system, [Virtual] those of Postfix's virtual mailboxes, and a [Chain] asks
+// several. A [Guard] stands before them: it makes those wait who fail, and answers
+// all failures alike. APOP asks a Passwd alone ([Passwd.VerifyAPOP]), and an
+// [Exchange] carries the SASL mechanisms PLAIN and LOGIN.
 //
 // Invariants:
-//   - No password and no hash leaves the package: not in an error, not in a
-//     warning, not in an [Account].
-//   - A name that does not exist costs what a wrong password costs. What
-//     forbids a login to somebody who has the right password is told only
-//     after the password was found right. Only an account whose line is
-//     malformed, so that no password can be right, shows itself.
+//   - No password and no hash leaves the package but for the program of package
+//     helper: not in an error, not in a warning, not in an [Account].
+//   - Behind a Guard a name that does not exist costs what a wrong password
+//     costs; of a passwd file it does so by itself. What forbids a login to
+//     somebody who has the right password is told only after the password was
+//     found right. Only an account whose line is malformed, so that no password
+//     can be right, shows itself.
 //   - An empty password is never right, whatever the file says.
 //   - The cost of a hash is bounded when its line is read, and no more
 //     passwords are hashed at once than there are processors.

@@ -44,7 +44,7 @@ const usage = `sidepop-pam checks passwords with PAM for the keeper of sidepop, 
 when a configuration says that system users log in. It is of no use by hand: it
 takes no arguments, talks to no terminal, and does nothing without the keeper's
 socket. "sidepop-pam --version" prints its version, which has to be that of
-sidepop. See sidepop(8).
+sidepop. See sidepop-pam(8).
 `
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
