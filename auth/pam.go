@@ -35,6 +35,10 @@ type PAMOptions struct {
 	// system users: then user@domain is the user before the "@". Nil: none is.
 	// An error is a fault that may pass.
 	Local func(ctx context.Context, domain string) (bool, error)
+
+	// Said is told, for the log, what modules say to users who may log in, such as
+	// that a password expires soon; nil: nobody is.
+	Said func(user string, messages []string)
 }
 
 // PAM has the system's users: PAM says whether a password is right and whether its
@@ -180,6 +184,9 @@ func (p *PAM) authenticate(ctx context.Context, user, password string, l Login) 
 	case a.Account.UID == 0:
 		// As a wrong password looks to a client: root's is not to be guessed here.
 		return nil, fmt.Errorf("%w: the account is root's, whose mail is never served", ErrDenied)
+	}
+	if len(a.Messages) > 0 && p.options.Said != nil {
+		p.options.Said(a.Account.Name, a.Messages)
 	}
 	return accountOf(&a.Account), nil
 }

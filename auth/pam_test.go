@@ -213,3 +213,21 @@ func TestPAMAccount(t *testing.T) {
 		}
 	}
 }
+
+// TestPAMSays: what modules say to somebody who may log in is told.
+func TestPAMSays(t *testing.T) {
+	accepted := helper.Answer{Outcome: helper.Accepted, Account: helper.Account{Name: "joe", UID: 1000, GID: 100}}
+	warned := accepted
+	warned.Messages = []string{"your password expires", "soon"}
+	f := &fakePAM{users: map[string]helper.Answer{"joe": warned, "ann": accepted, "bad": {Outcome: helper.Denied, Messages: []string{"no"}}}}
+	var said []string
+	p := NewPAM(PAMOptions{Pool: f, Service: "sidepop", Said: func(user string, messages []string) {
+		said = append(said, fmt.Sprintf("%s %q", user, messages))
+	}})
+	for _, user := range []string{"joe", "ann", "bad"} {
+		_, _ = p.Verify(t.Context(), Login{User: user, Password: "right"})
+	}
+	if want := []string{`joe ["your password expires" "soon"]`}; !slices.Equal(said, want) {
+		t.Errorf("%q, want %q", said, want)
+	}
+}

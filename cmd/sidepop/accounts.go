@@ -97,7 +97,7 @@ func (a *accounts) add(name string, found *mta.MTA, h *helpers, warn func(error)
 		}
 		a.pam = auth.NewPAM(auth.PAMOptions{
 			Pool: pool, Service: c.PAMService, Session: c.PAMSession, FoldCase: c.FoldCase,
-			Local: localDomains(c.PAMDomains, found),
+			Local: localDomains(c.PAMDomains, found), Said: h.events.Said,
 		})
 		b.Source = a.pam
 	}
@@ -275,9 +275,15 @@ func helperProgram(c *config.Config) (string, error) {
 // helpers runs the PAM helper. It goes on while configurations change. The zero
 // value, with events, is ready for use.
 type helpers struct {
-	events  helper.Events
+	events  pamEvents
 	ambient []uintptr // capabilities that it is given
 	pools   map[string]*helper.Pool
+}
+
+// pamEvents is told of the helper, and what modules say to users.
+type pamEvents interface {
+	helper.Events
+	Said(user string, messages []string)
 }
 
 // pool is what asks the helper of a configuration.
@@ -348,3 +354,5 @@ func (silentHelper) Logged(int, string) {}
 func (silentHelper) Died(error)         {}
 func (silentHelper) Unavailable(error)  {}
 func (silentHelper) Available()         {}
+
+func (silentHelper) Said(string, []string) {}

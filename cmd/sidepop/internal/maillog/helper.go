@@ -27,6 +27,11 @@ func (l Helper) Unavailable(err error) {
 // Available implements helper.Events.
 func (l Helper) Available() { l.process().Info("PAM helper works again") }
 
+// Said: modules had something to say to a user who may log in.
+func (l Helper) Said(user string, messages []string) {
+	l.process().WithFields(logrus.Fields{"user": Escape(user), "line": strings.Join(messages, "; ")}).Info("PAM said")
+}
+
 // Found is what holds for accounts that say nothing else.
 func (l *Log) Found(mta, mailbox string, sources []string) {
 	l.process().WithFields(logrus.Fields{"mta": mta, "mailbox": mailbox, "sources": strings.Join(sources, ", ")}).Info("accounts")
