@@ -1,9 +1,10 @@
 package mta
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -51,20 +52,40 @@ type result struct {
 	status         int // of the exit; -1 after a signal
 }
 
-// try runs a command to its end, whatever that is.
+// try runs a command to its end, whatever that is. What it says goes to files: a
+// daemon that it starts may keep them open.
 func try(t testing.TB, stdin, program string, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
-	cmd.WaitDelay = pollTime // a daemon that it starts keeps the pipes
+	stdout, stderr := temporary(t), temporary(t)
+	defer stdout.Close()
+	defer stderr.Close()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), stdout, stderr
 	err := cmd.Run()
 	if cmd.ProcessState == nil || ctx.Err() != nil {
-		t.Fatalf("%s: %v", program, err)
+		t.Fatalf("%s: %v", program, errors.Join(err, ctx.Err()))
 	}
-	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+	return result{content(t, stdout), content(t, stderr), cmd.ProcessState.ExitCode()}
+}
+
+// temporary makes a file that is gone when it is closed.
+func temporary(t testing.TB) *os.File {
+	t.Helper()
+	f, err := os.CreateTemp("", "")
+	must(t, err)
+	must(t, os.Remove(f.Name()))
+	return f
+}
+
+func content(t testing.TB, f *os.File) string {
+	t.Helper()
+	_, err := f.Seek(0, io.SeekStart)
+	must(t, err)
+	all, err := io.ReadAll(f)
+	must(t, err)
+	return string(all)
 }
 
 // run runs a command that must succeed, and gives its standard output.

@@ -26,12 +26,18 @@ var sessions uint16
 // before, so that failures of the one are not held against the other.
 func connect(t testing.TB) session {
 	t.Helper()
+	sessions++
+	return connectFrom(t, net.IPv4(127, 1, byte(sessions>>8), byte(sessions)))
+}
+
+// connectFrom opens a session from an address of loopback.
+func connectFrom(t testing.TB, address net.IP) session {
+	t.Helper()
 	pem, err := os.ReadFile(caFile)
 	must(t, err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	sessions++
-	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1, byte(sessions>>8), byte(sessions))}}
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: address}}
 	c, err := tls.DialWithDialer(dialer, "tcp", net.JoinHostPort("127.0.0.1", pop3sPort),
 		&tls.Config{ServerName: hostname, RootCAs: roots})
 	must(t, err)
@@ -58,7 +64,12 @@ func (s session) command(t testing.TB, format string, args ...any) string {
 // attempt logs in and gives the status line that decides.
 func attempt(t testing.TB, login, password string) string {
 	t.Helper()
-	s := connect(t)
+	return connect(t).logIn(t, login, password)
+}
+
+// logIn logs in, gives the status line that decides, and ends the session.
+func (s session) logIn(t testing.TB, login, password string) string {
+	t.Helper()
 	status := s.command(t, "USER %s", login)
 	if strings.HasPrefix(status, "+OK") {
 		status = s.command(t, "PASS %s", password)
@@ -72,7 +83,6 @@ const (
 	statusOK        = "+OK"
 	statusAuth      = "-ERR [AUTH]"
 	statusTemporary = "-ERR [SYS/TEMP]"
-	statusPermanent = "-ERR [SYS/PERM]"
 )
 
 // expectStatus logs in and checks what becomes of it.
