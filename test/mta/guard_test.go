@@ -129,14 +129,16 @@ func TestPostfixInstances(t *testing.T) {
 	run(t, "", "postconf", "-c", other, "-e", "virtual_mailbox_domains="+otherDomain,
 		"virtual_mailbox_maps=inline:{carol@"+otherDomain+"=other/carol/}")
 	password := newPassword()
-	serve(t, "", fmt.Sprintf("[auth]\npostfix = [%q, %q]\npassword_maps = %q\n%s", "/etc/postfix", other,
-		tables.passwords+", inline:{carol@"+otherDomain+"={PLAIN}"+password+"}", quickly))
-	expectStatus(t, statusOK, people[0].address, people[0].password)
-	expectStatus(t, statusOK, "carol@"+otherDomain, password)
-	expectStatus(t, statusAuth, "carol@"+virtualDomain, password)
-
-	serve(t, "", fmt.Sprintf("[auth]\npostfix = [%q, %q]\nvirtual_domains = [%q]\npassword_maps = %q\n%s", "/etc/postfix", other, otherDomain,
-		tables.passwords+", inline:{carol@"+otherDomain+"={PLAIN}"+password+"}", quickly))
-	expectStatus(t, statusOK, "carol@"+otherDomain, password)
-	expectStatus(t, statusAuth, people[0].address, people[0].password)
+	for settings, alice := range map[string]string{
+		"": statusOK,
+		fmt.Sprintf("virtual_domains = [%q]\n", otherDomain): statusAuth,
+	} {
+		t.Run(settings, func(t *testing.T) {
+			serve(t, "", fmt.Sprintf("[auth]\npostfix = [%q, %q]\npassword_maps = %q\n%s%s", "/etc/postfix", other,
+				tables.passwords+", inline:{carol@"+otherDomain+"={PLAIN}"+password+"}", settings, quickly))
+			expectStatus(t, statusOK, "carol@"+otherDomain, password)
+			expectStatus(t, statusAuth, "carol@"+virtualDomain, password)
+			expectStatus(t, alice, people[0].address, people[0].password)
+		})
+	}
 }
