@@ -122,7 +122,7 @@ func (g *Guard) Do(ctx context.Context, l Login, verify func(context.Context) (*
 		err = o.user(l, account)
 	}
 	if err == nil {
-		attempt.succeed()
+		attempt.succeed(account)
 		return account, nil
 	}
 	attempt.endTurn()

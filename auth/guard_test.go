@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,8 @@ import (
 	"time"
 )
 
-// answer makes a source that takes some time and gives an account or an error.
+// answer makes a source that takes some time and gives an account, which try calls
+// as the user, or an error.
 func answer(takes time.Duration, err error) func(context.Context) (*Account, error) {
 	return func(ctx context.Context) (*Account, error) {
 		if slept := sleep(ctx, takes); slept != nil {
@@ -19,7 +21,7 @@ func answer(takes time.Duration, err error) func(context.Context) (*Account, err
 		if err != nil {
 			return nil, fmt.Errorf("a source says: %w", err)
 		}
-		return &Account{Name: "joe"}, nil
+		return &Account{}, nil
 	}
 }
 
@@ -44,7 +46,13 @@ func networks(t testing.TB, list ...string) Networks {
 func (g *Guard) try(t *testing.T, l Login, verify func(context.Context) (*Account, error)) (time.Duration, error) {
 	t.Helper()
 	begin := time.Now()
-	account, err := g.Do(t.Context(), l, verify)
+	account, err := g.Do(t.Context(), l, func(ctx context.Context) (*Account, error) {
+		account, err := verify(ctx)
+		if account != nil {
+			account.Name = cmp.Or(account.Name, l.User)
+		}
+		return account, err
+	})
 	if (account == nil) != (err != nil) {
 		t.Errorf("%+v with error %v", account, err)
 	}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -117,10 +118,11 @@ func (a *attempt) uncount() {
 // succeed ends the asking of an attempt whose login is right. The account is
 // known at the address from now on, and the address's failures count less:
 // among many behind one address somebody always has an old password.
-func (a *attempt) succeed() {
+func (a *attempt) succeed(account *Account) {
+	own := a.keyOf(cmp.Or(account.Maildir, account.Name))
 	a.mu.Lock()
 	a.uncount()
-	if a.known.note(a.account, a.address, a.now()) {
+	if a.known.note(own, a.account, a.address, a.now()) {
 		a.failed[addressPlace].halve(place{kind: addressPlace, address: a.address})
 	}
 	a.mu.Unlock()

@@ -151,25 +151,28 @@ func TestKnownIsBounded(t *testing.T) {
 	account := func(n int) (key accountKey) { key[0], key[1], key[2] = byte(n), byte(n>>8), byte(n>>16); return key }
 	address := func(n int) addressKey { return addressKey(account(n)) }
 	for n := range 100 {
-		k.note(account(0), address(n), time.Duration(n))
+		k.note(account(0), account(0), address(n), time.Duration(n))
 	}
 	for n := range 100 {
 		if k.has(account(0), address(n), 100) != (n >= 100-maxKnownAddresses) {
 			t.Errorf("the account is known at address %d: %v", n, !k.has(account(0), address(n), 100))
 		}
 	}
-	k.note(account(0), address(100-maxKnownAddresses), 100) // again
-	k.note(account(0), address(101), 101)
+	k.note(account(0), account(0), address(100-maxKnownAddresses), 100) // again
+	k.note(account(0), account(0), address(101), 101)
 	if !k.has(account(0), address(100-maxKnownAddresses), 101) || k.has(account(0), address(101-maxKnownAddresses), 101) {
 		t.Error("not the address without a login for longest was given up")
 	}
 	for n := range maxKnownAccounts - 1 {
-		k.note(account(n+1), address(0), 200)
+		k.note(account(n+1), account(n+1), address(0), 200)
 	}
-	k.note(account(0), address(0), 300)
-	k.note(account(maxKnownAccounts), address(0), 400)
+	k.note(account(0), account(0), address(0), 300)
+	k.note(account(maxKnownAccounts), account(maxKnownAccounts), address(0), 400)
 	if len(k.accounts) != maxKnownAccounts || k.recent.Len() != maxKnownAccounts {
 		t.Errorf("%d accounts, %d in order", len(k.accounts), k.recent.Len())
+	}
+	if len(k.names) != maxKnownAccounts {
+		t.Errorf("%d names", len(k.names))
 	}
 	if !k.has(account(0), address(0), 400) || k.has(account(1), address(0), 400) {
 		t.Error("not the account without a login for longest was given up")
@@ -208,7 +211,7 @@ func BenchmarkThrottle(b *testing.B) {
 				if err := a.ask(b.Context()); err != nil {
 					b.Fatal(err)
 				}
-				a.succeed()
+				a.succeed(&Account{Name: "joe"})
 				a.leave()
 			}
 		})
