@@ -98,8 +98,8 @@ func (p *Passwd) OffersAPOP() bool {
 
 func (p *Passwd) perDomain() bool { return strings.Contains(p.path, "%d") }
 
-// Files are those that have been read: with a file for each domain, those of the
-// domains that logins have needed.
+// Files are those that have been read, in order: with a file for each domain, those
+// of the domains that logins have needed.
 func (p *Passwd) Files() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,6 +107,7 @@ func (p *Passwd) Files() []string {
 	for _, f := range p.files {
 		files = append(files, f.path)
 	}
+	slices.Sort(files)
 	return files
 }
 
