@@ -61,8 +61,13 @@ type GuardOptions struct {
 //     hash. A login that is remembered waits for the same penalty as others do, or
 //     it would tell at once whether a guess is right.
 type Guard struct {
+	*guarding
+	memory *memory // of the sources that this guard stands before
+}
+
+// guarding is what a guard has in common with those that [Guard.Anew] makes of it.
+type guarding struct {
 	throttle *throttle
-	memory   *memory
 
 	mu      sync.Mutex
 	options GuardOptions // with defaults, and keys folded
@@ -70,10 +75,14 @@ type Guard struct {
 
 // NewGuard makes a guard that knows nobody yet.
 func NewGuard(o GuardOptions) *Guard {
-	g := &Guard{throttle: newThrottle(), memory: newMemory()}
+	g := &Guard{&guarding{throttle: newThrottle()}, newMemory()}
 	g.Set(o)
 	return g
 }
+
+// Anew gives the same guard for other sources: it remembers no login that has been
+// found right, or still is by an attempt that began before. All else is in common.
+func (g *Guard) Anew() *Guard { return &Guard{g.guarding, newMemory()} }
 
 // Set takes another configuration for attempts that begin later. What has been
 // learnt stays.
@@ -90,10 +99,6 @@ func (g *Guard) Set(o GuardOptions) {
 	defer g.mu.Unlock()
 	g.options = o
 }
-
-// Forget forgets all remembered logins: sources have changed as a whole. Who has
-// failed, and where accounts are known, stays.
-func (g *Guard) Forget() { g.memory.forget() }
 
 // Do makes one attempt: it waits where it must, and calls verify unless the login
 // is remembered. One with an empty password, as APOP's, is never remembered.

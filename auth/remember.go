@@ -33,7 +33,7 @@ type memory struct {
 	logins  map[loginKey]*list.Element // of *remembered
 	order   list.List                  // the oldest first
 	files   []version                  // as they were for all logins in memory
-	version uint64                     // counts changes of files, and Forget
+	version uint64                     // counts changes of files
 }
 
 type remembered struct {
@@ -117,13 +117,7 @@ func (m *memory) put(key loginKey, account *Account, at moment) {
 	m.logins[key] = m.order.PushBack(&remembered{key, *account.clone(), time.Now()})
 }
 
-// forget forgets all logins, those too that are being asked about now.
-func (m *memory) forget() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.clear()
-}
-
+// clear forgets all logins, those too that are being asked about now. With mu held.
 func (m *memory) clear() {
 	m.version++
 	clear(m.logins)

@@ -91,11 +91,36 @@ func TestUnsettledFilesAreNotTrusted(t *testing.T) {
 	}
 }
 
-// A login that was being asked about when sources changed was judged by the old.
+// What the old sources find right the new ones are asked about, whatever has begun
+// when.
+func TestAnewRemembersNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old := NewGuard(GuardOptions{CacheTime: time.Hour})
+		c := &counting{password: "pw"}
+		l := from("joe", "")
+		c.login(t, old, l)
+		g := old.Anew()
+		c.login(t, old, l) // an attempt that has begun before
+		if _, err := g.Do(t.Context(), l, answer(0, ErrCredentials)); !errors.Is(err, ErrCredentials) {
+			t.Errorf("a login that the old sources have found right: %v", err)
+		}
+		for range 3 {
+			old.seconds(t, from("jim", ""))
+		}
+		if s := g.seconds(t, from("jim", "")); s == 0 {
+			t.Error("failures are forgotten")
+		}
+		g.Set(GuardOptions{Deny: networks(t, localNetwork)})
+		if _, err := old.Do(t.Context(), l, c.verify(l)); !errors.Is(err, ErrCredentials) {
+			t.Errorf("an attempt from a network that is denied now: %v", err)
+		}
+	})
+}
+
+// A login that was being asked about when a file changed was judged by the old.
 func TestChangeWhileAsking(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	for about, change := range map[string]func(g *Guard){
-		"Forget": func(g *Guard) { g.Forget() },
 		"a file": func(*Guard) { put(t, path, fmt.Sprint(time.Now())) },
 		"a file, seen by another login": func(g *Guard) {
 			put(t, path, "")

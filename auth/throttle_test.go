@@ -310,8 +310,7 @@ func TestGuardInParallel(t *testing.T) {
 			})
 		}
 		for range 20 {
-			g.Set(GuardOptions{CacheTime: time.Minute, FailureDelay: time.Second})
-			g.Forget()
+			g.Anew().Set(GuardOptions{CacheTime: time.Minute, FailureDelay: time.Second})
 			time.Sleep(time.Second)
 		}
 		all.Wait()

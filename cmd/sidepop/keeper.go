@@ -397,7 +397,8 @@ func (k *keeper) use(next *config.Config) error {
 	if err != nil {
 		return err
 	}
-	backend := newBackend(next, accounts, k.guard, &k.sessions, k.index)
+	// Logins that begin before the end may be found right by what held until now.
+	backend := newBackend(next, accounts, k.guard.Anew(), &k.sessions, k.index)
 	if err := k.push(next, pair, backend); err != nil {
 		return err
 	}
@@ -405,7 +406,6 @@ func (k *keeper) use(next *config.Config) error {
 	k.helpers.retain(next)
 	k.tellAccounts()
 	k.guard.Set(guardOptions(next, accounts))
-	k.guard.Forget()
 	k.server.Allow(wireConnections(next))
 	k.server.AllowSilence(next.Limits.Idle + wire.LongestTransfer)
 	k.sessions.Allow(next.Limits.SessionsPerUser, next.Limits.LoginDelay)
