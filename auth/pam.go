@@ -118,7 +118,7 @@ func (p *PAM) names(ctx context.Context, user string) ([]string, error) {
 	}
 	names, err := nameForms(local)
 	if err == nil && !p.options.FoldCase {
-		names, err = forms("user name", local)
+		names, err = userForms(local)
 	}
 	if err != nil {
 		return nil, err
@@ -139,13 +139,16 @@ func (p *PAM) isLocal(ctx context.Context, domain string) (bool, error) {
 }
 
 // checkName refuses what no system user is called and modules might take for
-// something else: a path, an option of a program that they start, more lines.
+// something else: a path, an option of a program that they start, more lines, or a
+// name in a domain of a directory's that is not [PAMOptions].Local.
 func checkName(name string) error {
 	switch {
 	case strings.HasPrefix(name, "-"):
 		return fmt.Errorf("%w: user name begins with -", ErrCredentials)
 	case strings.Contains(name, "/"):
 		return fmt.Errorf("%w: user name holds /", ErrCredentials)
+	case strings.Contains(name, "@"):
+		return fmt.Errorf("%w: user name holds two @", ErrCredentials)
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return fmt.Errorf("%w: user name holds a control character", ErrCredentials)
 	}

@@ -101,7 +101,11 @@ func TestPAMNames(t *testing.T) {
 		{user: "joe@down.example", err: ErrTemporary},
 		{user: "joe@", err: ErrCredentials, unknown: true},
 		{user: "@host.example", err: ErrCredentials},
-		{user: "joe@other@host.example", err: ErrCredentials, asked: []string{"authenticate joe@other right"}},
+		// A directory has users of domains that are not the MTA's.
+		{user: "joe@other@host.example", err: ErrCredentials},
+		{user: "joe＠other.example", err: ErrCredentials},
+		{user: "joe＠other.example", fold: true, err: ErrCredentials},
+		{user: "joe＠other.example@host.example", err: ErrCredentials},
 		{user: "", err: ErrCredentials},
 		{user: "-joe", err: ErrCredentials},
 		{user: "-joe@host.example", err: ErrCredentials},

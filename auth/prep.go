@@ -55,13 +55,24 @@ func passwordForms(password string) ([]string, error) {
 	return forms("password", password)
 }
 
+// userForms is forms for a name. It refuses one that has another domain prepared than
+// as typed (SASLprep makes an "@" of the full-width one, U+FF20): by the domain it is
+// decided who is asked for the name.
+func userForms(user string) ([]string, error) {
+	names, err := forms("user name", user)
+	if err == nil && strings.Count(names[len(names)-1], "@") != strings.Count(user, "@") {
+		return nil, fmt.Errorf("%w: user name holds a character that SASLprep makes an @ (RFC 4013, section 2.2)", ErrCredentials)
+	}
+	return names, err
+}
+
 // nameForms gives the names to look for: as typed, prepared, and then both in
 // lower case.
 func nameForms(user string) ([]string, error) {
 	if user == "" || len(user) > MaxUserOctets {
 		return nil, fmt.Errorf("%w: user name is empty or longer than %d octets", ErrCredentials, MaxUserOctets)
 	}
-	names, err := forms("user name", user)
+	names, err := userForms(user)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -171,6 +172,28 @@ func (l located) locate(ctx context.Context, a *auth.Account, err error) (*auth.
 		}
 	}
 	return a, nil
+}
+
+// VerifyAPOP is for APOP what Verify is for passwords.
+func (l located) VerifyAPOP(ctx context.Context, user, timestamp, digest string, remote netip.Addr) (*auth.Account, error) {
+	a, err := l.Passwd.VerifyAPOP(ctx, user, timestamp, digest, remote)
+	return l.locate(ctx, a, err)
+}
+
+// apopSource is a source that has passwords as they are; [auth.Passwd] is one.
+type apopSource interface {
+	VerifyAPOP(ctx context.Context, user, timestamp, digest string, remote netip.Addr) (*auth.Account, error)
+}
+
+// VerifyAPOP asks those sources that APOP can ask, if they are asked for the user
+// at all.
+func (a *accounts) VerifyAPOP(ctx context.Context, user, timestamp, digest string, remote netip.Addr) (*auth.Account, error) {
+	for i := range a.Chain {
+		if s, ok := a.Chain[i].Source.(apopSource); ok && a.Chain[i].Serves(user) {
+			return s.VerifyAPOP(ctx, user, timestamp, digest, remote)
+		}
+	}
+	return nil, fmt.Errorf("%w: no source of accounts with passwords for APOP serves this domain", auth.ErrCredentials)
 }
 
 // each calls f with the accounts that can be listed: those of a passwd file for

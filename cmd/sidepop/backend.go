@@ -65,7 +65,7 @@ func (b *backend) verify(ctx context.Context, p pop3.Peer, user, password string
 func (b *backend) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest string) (pop3.Maildrop, error) {
 	remote := p.Remote.Addr()
 	account, err := b.guard.Do(ctx, auth.Login{User: user, Remote: remote}, func(ctx context.Context) (*auth.Account, error) {
-		return b.accounts.passwd.VerifyAPOP(ctx, user, timestamp, digest, remote)
+		return b.accounts.VerifyAPOP(ctx, user, timestamp, digest, remote)
 	})
 	return b.login(ctx, account, err)
 }

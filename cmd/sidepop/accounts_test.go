@@ -1,0 +1,88 @@
+package main
+
+import (
+	"crypto/md5"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"sidepop/auth"
+	"sidepop/auth/postfix"
+	"sidepop/cmd/sidepop/internal/config"
+)
+
+// fakePostfix is one with the domain virt.example and the mailbox of joe in it.
+func fakePostfix(t *testing.T) *postfix.Postfix {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"main.cf": "",
+		"postmap": "#!/bin/sh\nexit 1\n",
+		"postconf": "#!/bin/sh\ncat <<'END'\n" + `mail_version = 3.9.1
+config_directory = ` + dir + `
+mydestination = local.example
+recipient_delimiter = +
+virtual_transport = virtual
+virtual_mailbox_domains = virt.example
+virtual_mailbox_maps = inline:{joe@virt.example=joe/}
+virtual_mailbox_base = /var/vmail
+virtual_uid_maps = static:5000
+virtual_gid_maps = static:5001
+virtual_minimum_uid = 100
+END
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := postfix.Open(t.Context(), postfix.Options{ConfigDir: dir, Commands: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// APOP asks for the names that passwords are asked for, and finds the same accounts.
+func TestAPOPFindsWhatPasswordsFind(t *testing.T) {
+	const timestamp = "<1.2@h>"
+	file := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(file, []byte("joe@virt.example:{PLAIN}pw\nown@virt.example:{PLAIN}pw::::/home/own\njoe:{PLAIN}pw\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	users := auth.NewPasswd(file, func(err error) { t.Error(err) })
+	remote := netip.MustParseAddr("192.0.2.1")
+	digest := fmt.Sprintf("%x", md5.Sum([]byte(timestamp+"pw")))
+	for _, c := range []struct {
+		user    string
+		domains []string
+		maildir string
+		err     error
+	}{
+		{"joe@virt.example", nil, "/var/vmail/joe", nil},
+		{"JOE@virt.example", []string{"virt.example"}, "/var/vmail/joe", nil},
+		{"own@virt.example", nil, "", nil},
+		{"joe", nil, "", nil},
+		{"joe", []string{"virt.example"}, "", auth.ErrCredentials},
+		{"joe@virt.example", []string{""}, "", auth.ErrCredentials},
+		{"joe＠virt.example", []string{""}, "", auth.ErrCredentials},
+	} {
+		a := &accounts{Chain: auth.Chain{{
+			Name: config.SourcePasswd, Domains: c.domains,
+			Source: located{users, []*postfix.Postfix{fakePostfix(t)}},
+		}}}
+		byPassword, err := a.Verify(t.Context(), auth.Login{User: c.user, Password: "pw", Remote: remote})
+		byDigest, digestErr := a.VerifyAPOP(t.Context(), c.user, timestamp, digest, remote)
+		if !errors.Is(err, c.err) || !errors.Is(digestErr, c.err) {
+			t.Errorf("%s, for %q: with a password: %v; with APOP: %v", c.user, c.domains, err, digestErr)
+			continue
+		}
+		if !reflect.DeepEqual(byPassword, byDigest) || byDigest != nil && byDigest.Maildir != c.maildir {
+			t.Errorf("%s, for %q: with a password: %+v; with APOP: %+v", c.user, c.domains, byPassword, byDigest)
+		}
+	}
+}
