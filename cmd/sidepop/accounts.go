@@ -271,30 +271,6 @@ func asksPAM(c *config.Config) bool {
 	return (c.Auth.Sources == nil || slices.Contains(c.Auth.Sources, config.SourcePAM)) && pamAbsent(c) == ""
 }
 
-// helperName is the program that PAM's modules run in.
-const helperName = "sidepop-pam"
-
-// helperFolder is where packages put programs that other programs run (FHS 3.0,
-// section 4.7).
-const helperFolder = "/usr/libexec/sidepop"
-
-// helperProgram finds the PAM helper.
-func helperProgram(c *config.Config) (string, error) {
-	candidates := []string{c.Auth.PAMHelper}
-	if c.Auth.PAMHelper == "" {
-		candidates = []string{filepath.Join(helperFolder, helperName)}
-		if own, err := os.Executable(); err == nil {
-			candidates = append([]string{filepath.Join(filepath.Dir(own), helperName)}, candidates...)
-		}
-	}
-	for _, path := range candidates {
-		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("there is no program %s", strings.Join(candidates, " or "))
-}
-
 // helpers runs the PAM helper. It goes on while configurations change. The zero
 // value, with events, is ready for use.
 type helpers struct {
