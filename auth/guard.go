@@ -35,6 +35,11 @@ type GuardOptions struct {
 	// value, is everywhere. Who is refused hears that the password is wrong.
 	Deny, Allow Networks
 
+	// Account gives the one name of all that are known to be an account's, by which
+	// its failures are counted; or the name itself. It looks no account up, so that
+	// who does not exist has one too. Nil: each name is an account.
+	Account func(ctx context.Context, user string) string
+
 	// UserNetworks says from where alone an account may log in. A key is a user
 	// name or, as "@domain", stands for those of a domain that have no key of
 	// their own. Case does not count. The name that was typed and the account's
@@ -109,7 +114,11 @@ func (g *Guard) Do(ctx context.Context, l Login, verify func(context.Context) (*
 	g.mu.Lock()
 	o := g.options
 	g.mu.Unlock()
-	attempt, err := g.throttle.enter(g.throttle.who(l))
+	name := l.User
+	if o.Account != nil {
+		name = o.Account(ctx, name)
+	}
+	attempt, err := g.throttle.enter(g.throttle.who(name, l.Remote))
 	if err != nil {
 		return nil, err
 	}

@@ -200,7 +200,7 @@ func TestHangingUpIsNoWayRound(t *testing.T) {
 				hangUp(900 * time.Millisecond)
 				time.Sleep(5 * time.Second)
 			}
-			w := g.throttle.who(l)
+			w := g.throttle.who(l.User, l.Remote)
 			here := w.places(regular)[0]
 			count := func() float64 { return g.throttle.failed[here.kind].of(here, g.throttle.now()) }
 			failed := count()

@@ -79,9 +79,9 @@ func newThrottle() *throttle {
 
 func (t *throttle) now() time.Duration { return time.Since(t.start) }
 
-func (t *throttle) who(l Login) who {
-	w := who{account: t.keyOf(l.User)}
-	remote := l.Remote.Unmap().WithZone("")
+func (t *throttle) who(user string, remote netip.Addr) who {
+	w := who{account: t.keyOf(user)}
+	remote = remote.Unmap().WithZone("")
 	switch {
 	case remote.Is4():
 		w.address = remote.As16()

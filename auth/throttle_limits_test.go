@@ -204,7 +204,7 @@ func BenchmarkThrottle(b *testing.B) {
 			l := from("joe@example.org", "192.0.2.1")
 			b.ReportAllocs()
 			for b.Loop() {
-				a, err := th.enter(th.who(l))
+				a, err := th.enter(th.who(l.User, l.Remote))
 				if err != nil {
 					b.Fatal(err)
 				}

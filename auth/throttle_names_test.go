@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +57,31 @@ func TestNamesOfOneAccountTakeOnePlace(t *testing.T) {
 		}
 		if took, err := g.try(t, from("joe", "203.0.113.2"), named("joe")); err != nil || took < 8*time.Second {
 			t.Errorf("joe, elsewhere, waits %v: %v", took, err)
+		}
+	})
+}
+
+// Guesses at an account from many addresses count together, whatever name of it is
+// tried, where its names are known.
+func TestNamesOfOneAccountAreGuessedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGuard(GuardOptions{Account: func(_ context.Context, user string) string {
+			local, domain := splitUser(user)
+			local, _, _ = strings.Cut(local, "+")
+			return local + "@" + domain
+		}})
+		if _, err := g.try(t, from("joe+home@example.org", "203.0.113.1"), named("joe@example.org")); err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for n := range growing {
+			got = append(got, g.seconds(t, from(fmt.Sprintf("joe+%d@example.org", n), fmt.Sprintf("192.0.2.%d", n))))
+		}
+		if !slices.Equal(got, growing) {
+			t.Errorf("delays of %v, want %v", got, growing)
+		}
+		if took, err := g.try(t, from("joe@example.org", "203.0.113.1"), named("joe@example.org")); err != nil || took != 0 {
+			t.Errorf("joe, at home, waits %v: %v", took, err)
 		}
 	})
 }

@@ -91,6 +91,21 @@ func (c *config) strip(local string) (bare string, ok bool) {
 	return local[:at], true
 }
 
+// Bare gives the one spelling of all addresses that [Table.LookupAddress] may find to
+// be the same: without an extension, quotes, upper case or a dot at the end. What is
+// no address stays as it is.
+func (p *Postfix) Bare(s string) string {
+	c := p.latest()
+	a, ok := c.parseAddress(s)
+	if !ok || a.domain == "" {
+		return s
+	}
+	if bare, stripped := c.strip(a.local); stripped {
+		a.local = bare
+	}
+	return a.String()
+}
+
 // found is what a search for an address came to. In is nil if to nothing.
 type found struct {
 	value, key string

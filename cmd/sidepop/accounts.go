@@ -25,6 +25,7 @@ type accounts struct {
 	passwd *auth.Passwd       // nil: there is no file
 	pam    *auth.PAM          // nil: it is not asked
 	tables []*postfix.Postfix // with virtual mailboxes
+	local  domainFunc         // whether a domain is one of system users; nil: none is
 	config *config.Config
 }
 
@@ -96,9 +97,10 @@ func (a *accounts) add(name string, found *mta.MTA, h *helpers, warn func(error)
 		if err != nil {
 			return err
 		}
+		a.local = localDomains(c.PAMDomains, found)
 		a.pam = auth.NewPAM(auth.PAMOptions{
 			Pool: pool, Service: c.PAMService, Session: c.PAMSession, FoldCase: c.FoldCase,
-			Local: localDomains(c.PAMDomains, found), Said: h.events.Said,
+			Local: a.local, Said: h.events.Said,
 		})
 		b.Source = a.pam
 	}
@@ -106,8 +108,11 @@ func (a *accounts) add(name string, found *mta.MTA, h *helpers, warn func(error)
 	return nil
 }
 
+// domainFunc says whether a domain, in lower case, is of some kind.
+type domainFunc func(ctx context.Context, domain string) (bool, error)
+
 // localDomains says which domains' addresses are those of system users.
-func localDomains(given []string, found *mta.MTA) func(context.Context, string) (bool, error) {
+func localDomains(given []string, found *mta.MTA) domainFunc {
 	switch {
 	case given != nil:
 		return func(_ context.Context, domain string) (bool, error) {
@@ -194,6 +199,22 @@ func (a *accounts) VerifyAPOP(ctx context.Context, user, timestamp, digest strin
 		}
 	}
 	return nil, fmt.Errorf("%w: no source of accounts with passwords for APOP serves this domain", auth.ErrCredentials)
+}
+
+// name gives the one name of those that may be an account's, for failures to be
+// counted by: Postfix's virtual users may log in with any extension, and system users
+// with each domain that is the MTA's. It takes no look at accounts. Where a domain
+// can't be told, the name stays as it is.
+func (a *accounts) name(ctx context.Context, user string) string {
+	if at := strings.LastIndexByte(user, '@'); at >= 0 && a.local != nil {
+		if is, err := a.local(ctx, strings.ToLower(user[at+1:])); err == nil && is {
+			return user[:at]
+		}
+	}
+	for _, p := range a.tables {
+		user = p.Bare(user)
+	}
+	return user
 }
 
 // each calls f with the accounts that can be listed: those of a passwd file for

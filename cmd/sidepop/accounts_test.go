@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/md5"
 	"errors"
 	"fmt"
@@ -84,5 +85,37 @@ func TestAPOPFindsWhatPasswordsFind(t *testing.T) {
 		if !reflect.DeepEqual(byPassword, byDigest) || byDigest != nil && byDigest.Maildir != c.maildir {
 			t.Errorf("%s, for %q: with a password: %+v; with APOP: %+v", c.user, c.domains, byPassword, byDigest)
 		}
+	}
+}
+
+// However the owner of an account may spell its name, guesses at it count together.
+func TestNamesOfOneAccount(t *testing.T) {
+	a := &accounts{tables: []*postfix.Postfix{fakePostfix(t)}}
+	a.local = a.tables[0].LocalDomain
+	for name, spelled := range map[string][]string{
+		"joe@virt.example": {
+			"joe@virt.example", "Joe@Virt.Example", "joe@virt.example.", "joe+@virt.example", "joe+1@virt.example", "joe+a+b@VIRT.example",
+			`"joe"@virt.example`, `"j\o\e"@virt.example`, `"joe+1"@virt.example.`,
+		},
+		"joe": {"joe", "joe@local.example", "joe@LOCAL.example", "joe@local.example."},
+		// These are others, as far as anybody knows.
+		"joe@other.example": {"joe@other.example", "joe+1@other.example"},
+		"+joe@virt.example": {"+joe@virt.example"},
+		"joe+1":             {"joe+1", "joe+1@local.example"},
+		"@virt.example":     {"@virt.example"},
+		"":                  {""},
+	} {
+		for _, spelling := range spelled {
+			if got := a.name(t.Context(), spelling); got != name {
+				t.Errorf("%s: counted as %q, want %q", spelling, got, name)
+			}
+		}
+	}
+	a.local = func(context.Context, string) (bool, error) { return false, errors.New("the mail server is down") }
+	if got := a.name(t.Context(), "joe@local.example"); got != "joe@local.example" {
+		t.Errorf("while the mail server can't be asked: counted as %q", got)
+	}
+	if got := new(accounts).name(t.Context(), "joe+1@local.example"); got != "joe+1@local.example" {
+		t.Errorf("without a mail server: counted as %q", got)
 	}
 }

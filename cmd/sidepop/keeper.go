@@ -457,6 +457,7 @@ func guardOptions(c *config.Config, a *accounts) auth.GuardOptions {
 		FailureDelay: c.Auth.FailureDelay,
 		CacheTime:    c.Auth.CacheTime,
 		Files:        a.files,
+		Account:      a.name,
 		Allow:        c.Auth.Allow,
 		Deny:         c.Auth.Deny,
 		UserNetworks: c.Auth.UserNetworks,
