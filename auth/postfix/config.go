@@ -97,14 +97,26 @@ func (p *Postfix) current(ctx context.Context) (*config, error) {
 	}
 	if !settled {
 		// A run that began before this question may have read main.cf as it was
-		// before a change with the same time stamp.
+		// before a change with the same time stamp. So each has a run of its own,
+		// and they take turns with those of postmap.
+		select {
+		case p.slots <- struct{}{}:
+			defer func() { <-p.slots }()
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: main.cf: %w", ErrTemporary, context.Cause(ctx))
+		}
 		return read(ctx)
 	}
 	return share(ctx, &p.flights, "main.cf\n"+string(v), read)
 }
 
-// latest is the configuration for those who can do without the newest.
+// latest is the configuration for those who can do without the newest: not with one
+// from before a change that shows, but with one that was read while it changed.
 func (p *Postfix) latest() *config {
+	v, settled := look(time.Now(), filepath.Join(p.configDir, "main.cf"))
+	if c := p.config.Load(); c.version == v && !settled {
+		return c
+	}
 	c, err := p.current(context.Background())
 	if err != nil {
 		return p.config.Load()
