@@ -90,7 +90,7 @@ func (p *Postfix) newDict(id dictID) *dict {
 		d.fail(ErrConfig, "write it as type:name, such as hash:"+id.spec)
 		return d
 	}
-	if d.name[0] == '{' {
+	if d.name[0] == '{' || d.kind == "inline" { // without its braces it is refused
 		d.shown = d.kind + ":{...}"
 	}
 	d.pattern = patterns[d.kind]

@@ -22,6 +22,8 @@ func TestTableRefused(t *testing.T) {
 		"hash:":                             "type:name",
 		"static:x plain":                    "type:name",
 		"inline:{}":                         "it has no entry",
+		"inline:a=SECRET":                   "braces",
+		"unionmap:{inline:a=SECRET}":        "braces",
 		"inline:{a=SECRET":                  "braces",
 		"inline:{a=SECRET}x":                "braces",
 		"inline:{a SECRET}":                 "= is missing",
