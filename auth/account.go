@@ -46,14 +46,14 @@ func (a *Account) Expand(template string) (string, error) {
 			i++
 			variable = template[i]
 		case c == '%':
-			return "", errors.New("auth: expand: lone % at the end: write %% for a percent sign")
+			return "", errors.New("expand: lone % at the end: write %% for a percent sign")
 		default:
 			out.WriteByte(c)
 			continue
 		}
 		value, err := a.variable(variable)
 		if err != nil {
-			return "", fmt.Errorf("auth: expand: %w", err)
+			return "", fmt.Errorf("expand: %w", err)
 		}
 		out.WriteString(value)
 	}

@@ -46,6 +46,14 @@ var (
 	ErrProtocol = errors.New("malformed SASL response")
 )
 
+// fault is an error of one of these kinds whose own text says what it is.
+type fault struct {
+	kind error
+	error
+}
+
+func (f *fault) Unwrap() []error { return []error{f.kind, f.error} }
+
 const (
 	// MaxUserOctets limits a name as a client gives it: the longest mail
 	// address, 64 octets, "@" and 255 octets (RFC 5321, section 4.5.3.1).

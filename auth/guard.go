@@ -177,9 +177,9 @@ func (o *GuardOptions) late(ctx context.Context, begin time.Time) {
 func (o *GuardOptions) everybody(l Login) error {
 	switch {
 	case o.Deny.Contains(l.Remote):
-		return fmt.Errorf("auth: %w: the client's address is in a network that is denied", ErrCredentials)
+		return fmt.Errorf("%w: the client's address is in a network that is denied", ErrCredentials)
 	case !o.Allow.IsEmpty() && !o.Allow.Contains(l.Remote):
-		return fmt.Errorf("auth: %w: the client's address is in no network that is allowed", ErrCredentials)
+		return fmt.Errorf("%w: the client's address is in no network that is allowed", ErrCredentials)
 	}
 	return nil
 }
@@ -196,7 +196,7 @@ func (o *GuardOptions) user(l Login, account *Account) error {
 			networks, ok = o.UserNetworks["@"+domain]
 		}
 		if ok && !networks.Contains(l.Remote) {
-			return fmt.Errorf("auth: %w: the client's address is in no network that is allowed for %q", ErrDenied, name)
+			return fmt.Errorf("%w: the client's address is in no network that is allowed for %q", ErrDenied, name)
 		}
 	}
 	return nil

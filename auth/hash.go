@@ -59,14 +59,14 @@ func NewHash(scheme, password string) (string, error) {
 	}
 	kind, ok := newHashes[strings.ToLower(scheme)]
 	if !ok {
-		return "", errors.New("auth: unknown scheme for a hash: expected yescrypt, argon2id, sha512-crypt or bcrypt")
+		return "", errors.New("unknown scheme for a hash: expected yescrypt, argon2id, sha512-crypt or bcrypt")
 	}
 	if _, err := passwordForms(password); err != nil {
-		return "", fmt.Errorf("auth: %w", err)
+		return "", err
 	}
 	hash, err := kind.hash(password)
 	if err != nil {
-		return "", fmt.Errorf("auth: %w", err)
+		return "", err
 	}
 	return kind.mark + hash, nil
 }
@@ -125,18 +125,18 @@ func encoded(hasher algorithm.Hash, password string) (string, error) {
 func VerifySecret(ctx context.Context, field, password string) (bool, error) {
 	passwords, err := passwordForms(password)
 	if err != nil {
-		return false, fmt.Errorf("auth: %w", err)
+		return false, err
 	}
 	s, err := parseSecret(field)
 	locked := errors.Is(err, errLocked)
 	if locked {
 		s = defaultDecoy
 	} else if err != nil {
-		return false, fmt.Errorf("auth: %w: %w", ErrPermanent, err)
+		return false, fmt.Errorf("%w: %w", ErrPermanent, err)
 	}
 	right, err := try(ctx, anyOf(passwords), s)
 	if err != nil {
-		return false, fmt.Errorf("auth: %w", err)
+		return false, err
 	}
 	return right && !locked, nil
 }

@@ -16,7 +16,7 @@ var ErrUnknown = errors.New("no such user")
 func (p *Passwd) Account(_ context.Context, user string) (*Account, error) {
 	names, err := nameForms(user)
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	}
 	domain := ""
 	if p.perDomain() {
@@ -26,13 +26,13 @@ func (p *Passwd) Account(_ context.Context, user string) (*Account, error) {
 	users, err := p.table(domain)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	case users == nil:
-		return nil, fmt.Errorf("auth: %s: %w: there is no file for the domain %q", p.path, ErrUnknown, domain)
+		return nil, fmt.Errorf("%s: %w: there is no file for the domain %q", p.path, ErrUnknown, domain)
 	}
 	found, ok := users.find(names)
 	if !ok {
-		return nil, fmt.Errorf("auth: %s: %w: %q", users.path, ErrUnknown, user)
+		return nil, fmt.Errorf("%s: %w: %q", users.path, ErrUnknown, user)
 	}
 	rec, err := parseLine(found.text)
 	if err == nil {
@@ -42,7 +42,7 @@ func (p *Passwd) Account(_ context.Context, user string) (*Account, error) {
 		err = rec.account.expandHome()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("auth: %s:%d: %w: %w", users.path, found.number, ErrPermanent, err)
+		return nil, fmt.Errorf("%s:%d: %w: %w", users.path, found.number, ErrPermanent, err)
 	}
 	return &rec.account, nil
 }
@@ -56,7 +56,7 @@ func (p *Passwd) Accounts(f func(*Account)) error {
 	}
 	users, err := p.table("")
 	if err != nil {
-		return fmt.Errorf("auth: %w", err)
+		return err
 	}
 	for _, l := range users.users {
 		if rec, err := parseLine(l.text); err == nil && rec.account.expandHome() == nil {

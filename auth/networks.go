@@ -32,7 +32,7 @@ func ParseNetworks(list []string) (Networks, error) {
 		}
 		prefix, err := parseNetwork(item)
 		if err != nil {
-			return Networks{}, fmt.Errorf("auth: network %q: %w", item, err)
+			return Networks{}, fmt.Errorf("network %q: %w", item, err)
 		}
 		n.prefixes = append(n.prefixes, prefix)
 	}

@@ -57,11 +57,11 @@ func NewPAM(o PAMOptions) *PAM { return &PAM{o} }
 func (p *PAM) Verify(ctx context.Context, l Login) (*Account, error) {
 	passwords, err := passwordForms(l.Password)
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	}
 	names, err := p.names(ctx, l.User)
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	}
 	user := names[0] // where nobody knows any: modules count and log who tries
 	if len(names) > 1 {
@@ -70,7 +70,7 @@ func (p *PAM) Verify(ctx context.Context, l Login) (*Account, error) {
 		case err == nil:
 			user = found.Name
 		case !errors.Is(err, ErrUnknown):
-			return nil, fmt.Errorf("auth: %w", err)
+			return nil, err
 		}
 	}
 	var account *Account
@@ -81,7 +81,7 @@ func (p *PAM) Verify(ctx context.Context, l Login) (*Account, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("auth: PAM service %s: %w", p.options.Service, err)
+		return nil, fmt.Errorf("PAM service %s: %w", p.options.Service, err)
 	}
 	return account, nil
 }
@@ -91,11 +91,11 @@ func (p *PAM) Verify(ctx context.Context, l Login) (*Account, error) {
 func (p *PAM) Account(ctx context.Context, user string) (*Account, error) {
 	names, err := p.names(ctx, user)
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	}
 	account, err := p.find(ctx, names)
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	}
 	return account, nil
 }
@@ -111,9 +111,9 @@ func (p *PAM) names(ctx context.Context, user string) ([]string, error) {
 		local, domain = splitUser(user)
 		switch is, err := p.isLocal(ctx, strings.ToLower(domain)); {
 		case err != nil:
-			return nil, fmt.Errorf("%w: whether %q is a domain of system users: %w", ErrTemporary, domain, err)
+			return nil, &fault{ErrTemporary, fmt.Errorf("whether %q is a domain of system users: %w", domain, err)}
 		case !is:
-			return nil, fmt.Errorf("%w: %w: %q is not a domain of system users", ErrCredentials, ErrUnknown, domain)
+			return nil, &fault{ErrCredentials, fmt.Errorf("%w: %q is not a domain of system users", ErrUnknown, domain)}
 		}
 	}
 	names, err := nameForms(local)
@@ -206,9 +206,9 @@ func accountOf(a *helper.Account) *Account {
 // poolError is the one place where an error of the pool becomes one of this package.
 func poolError(err error) error {
 	if errors.Is(err, helper.ErrRequest) {
-		return fmt.Errorf("%w: %w", ErrCredentials, err)
+		return &fault{ErrCredentials, err}
 	}
-	return fmt.Errorf("%w: %w", ErrTemporary, err)
+	return &fault{ErrTemporary, err}
 }
 
 // kinds are what outcomes are to whoever logs in. What is missing is

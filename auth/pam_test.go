@@ -154,10 +154,10 @@ func TestPAMOutcomes(t *testing.T) {
 		err  error
 		text string
 	}{
-		helper.Credentials:     {ErrCredentials, "auth: PAM service mail: wrong user name or password: m1; m2"},
-		helper.Locked:          {ErrCredentials, "auth: PAM service mail: wrong user name or password: account locked: m1; m2"},
+		helper.Credentials:     {ErrCredentials, "PAM service mail: wrong user name or password: m1; m2"},
+		helper.Locked:          {ErrCredentials, "PAM service mail: wrong user name or password: account locked: m1; m2"},
 		helper.BrokenPrompt:    {ErrCredentials, "prompt for something else than a password: m1; m2"},
-		helper.Denied:          {ErrDenied, "auth: PAM service mail: login not allowed: m1; m2"},
+		helper.Denied:          {ErrDenied, "PAM service mail: login not allowed: m1; m2"},
 		helper.AccountExpired:  {ErrDenied, "login not allowed: account expired: m1; m2"},
 		helper.PasswordExpired: {ErrDenied, "password expired"},
 		helper.NoLogin:         {ErrTemporary, "no logins"},

@@ -63,7 +63,7 @@ func NewPasswd(path string, warn func(error)) *Passwd {
 func (p *Passwd) Verify(ctx context.Context, l Login) (*Account, error) {
 	passwords, err := passwordForms(l.Password)
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	}
 	return p.login(ctx, l.User, l.Remote, anyOf(passwords))
 }
@@ -75,7 +75,7 @@ func (p *Passwd) Verify(ctx context.Context, l Login) (*Account, error) {
 func (p *Passwd) VerifyAPOP(ctx context.Context, user, timestamp, digest string, remote netip.Addr) (*Account, error) {
 	got, err := hex.DecodeString(digest)
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w: APOP digest is not hexadecimal", ErrCredentials)
+		return nil, fmt.Errorf("%w: APOP digest is not hexadecimal", ErrCredentials)
 	}
 	return p.login(ctx, user, remote, func(s secret) bool {
 		want := md5.Sum([]byte(timestamp + s.clear))
@@ -116,12 +116,12 @@ func (p *Passwd) Files() []string {
 func (p *Passwd) login(ctx context.Context, user string, remote netip.Addr, match func(secret) bool) (*Account, error) {
 	found, err := p.find(user)
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	}
 	right, err := try(ctx, match, found.secret)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	case found.refusal != nil:
 		err = found.refusal
 	case !right:
@@ -133,7 +133,7 @@ func (p *Passwd) login(ctx context.Context, user string, remote netip.Addr, matc
 	default:
 		return &found.account, nil
 	}
-	return nil, fmt.Errorf("auth: %s: %w", found.where, err)
+	return nil, fmt.Errorf("%s: %w", found.where, err)
 }
 
 // anyOf matches a secret that is one of a password's forms.

@@ -46,7 +46,7 @@ func NewLogin(verify VerifyFunc) *Exchange {
 func (e *Exchange) ask(identity, user, password string) error {
 	e.asked, e.user = true, user
 	if identity != "" && identity != user {
-		return fmt.Errorf("auth: SASL: %w: the authorization identity is not the user's own name", ErrDenied)
+		return fmt.Errorf("SASL: %w: the authorization identity is not the user's own name", ErrDenied)
 	}
 	return e.verify(user, password)
 }
@@ -75,7 +75,7 @@ func (e *Exchange) Next(response []byte) (challenge []byte, done bool, err error
 		broken = err
 	}
 	e.over = true
-	return nil, false, fmt.Errorf("auth: SASL: %w: %w", ErrProtocol, broken)
+	return nil, false, fmt.Errorf("SASL: %w: %w", ErrProtocol, broken)
 }
 
 // User is the name that the client gave, for the log; empty until known.

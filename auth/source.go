@@ -83,10 +83,23 @@ func (c Chain) ask(user string, ask func(Source) (*Account, error)) (*Account, e
 	}
 	switch {
 	case len(faults) > 0:
-		return nil, errors.Join(faults...)
+		return nil, all(faults)
 	case len(refusals) > 0:
-		return nil, errors.Join(refusals...)
+		return nil, all(refusals)
 	}
 	_, domain := splitUser(user)
-	return nil, fmt.Errorf("auth: %w: %w: no source of accounts serves the domain %q", ErrCredentials, ErrUnknown, domain)
+	return nil, &fault{ErrCredentials, fmt.Errorf("%w: no source of accounts serves the domain %q", ErrUnknown, domain)}
 }
+
+// all are the answers of several sources, in one line for the log.
+type all []error
+
+func (a all) Error() string {
+	texts := make([]string, len(a))
+	for i, err := range a {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (a all) Unwrap() []error { return a }

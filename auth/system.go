@@ -17,7 +17,7 @@ const SystemFile = "/etc/passwd"
 func SystemAccounts(file string, f func(*Account)) error {
 	in, err := os.Open(file)
 	if err != nil {
-		return fmt.Errorf("auth: %w", err)
+		return err
 	}
 	defer in.Close()
 	lines := bufio.NewScanner(in)
@@ -36,7 +36,7 @@ func SystemAccounts(file string, f func(*Account)) error {
 		f(&Account{Name: fields[name], UID: &owner, GID: &group, Home: fields[home]})
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("auth: %s: %w", file, err)
+		return fmt.Errorf("%s: %w", file, err)
 	}
 	return nil
 }

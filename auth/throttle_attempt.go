@@ -28,7 +28,7 @@ func (t *throttle) enter(w who) (*attempt, error) {
 	a.places = w.places(a.regular)
 	a.turns = t.admit(a.places, maxAttempts-*a.underWay())
 	if a.turns == nil {
-		return nil, fmt.Errorf("auth: %w", ErrBusy)
+		return nil, fmt.Errorf("%w", ErrBusy)
 	}
 	*a.underWay()++
 	return a, nil
@@ -145,5 +145,5 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 func givenUp(ctx context.Context) error {
-	return fmt.Errorf("auth: %w: given up waiting: %w", ErrTemporary, context.Cause(ctx))
+	return fmt.Errorf("%w: given up waiting: %w", ErrTemporary, context.Cause(ctx))
 }

@@ -30,7 +30,7 @@ func NewVirtual(instances []*postfix.Postfix, passwords string) (*Virtual, error
 	for _, p := range instances {
 		t, err := p.Table(passwords)
 		if err != nil {
-			return nil, fmt.Errorf("auth: virtual users: %w", virtualError(err))
+			return nil, fmt.Errorf("virtual users: %w", virtualError(err))
 		}
 		v.instances = append(v.instances, virtualInstance{p, t})
 	}
@@ -45,17 +45,17 @@ func (v *Virtual) Verify(ctx context.Context, l Login) (*Account, error) {
 		if err := VerifyDecoy(ctx, l.Password); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("auth: %w: %w", ErrCredentials, err)
+		return nil, &fault{ErrCredentials, err}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	}
 	right, err := VerifySecret(ctx, field, l.Password)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("auth: password of %s: %w", name, err)
+		return nil, fmt.Errorf("password of %s: %w", name, err)
 	case !right:
-		return nil, fmt.Errorf("auth: %s: %w: wrong password", name, ErrCredentials)
+		return nil, fmt.Errorf("%s: %w", name, ErrCredentials)
 	}
 	return i.account(ctx, name)
 }
@@ -64,7 +64,7 @@ func (v *Virtual) Verify(ctx context.Context, l Login) (*Account, error) {
 func (v *Virtual) Account(ctx context.Context, user string) (*Account, error) {
 	i, name, _, err := v.find(ctx, user)
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	}
 	return i.account(ctx, name)
 }
@@ -147,12 +147,12 @@ func Locate(ctx context.Context, p *postfix.Postfix, a *Account) error {
 	m, err := p.Mailbox(ctx, a.Name)
 	switch {
 	case errors.Is(err, postfix.ErrUnknown):
-		return fmt.Errorf("auth: %w: Postfix has no virtual mailbox for %s: %w", ErrPermanent, a.Name, err)
+		return &fault{ErrPermanent, fmt.Errorf("no virtual mailbox: %w", err)}
 	case err != nil:
-		return fmt.Errorf("auth: mailbox of %s: %w", a.Name, virtualError(err))
+		return fmt.Errorf("mailbox of %s: %w", a.Name, virtualError(err))
 	case !m.Maildir:
-		return fmt.Errorf("auth: %w: mail for %s is delivered to the file %s, not to a Maildir: let the entry of %s in %s end in a slash",
-			ErrPermanent, a.Name, m.Path, m.Key, m.Map)
+		return &fault{ErrPermanent, fmt.Errorf("mail for %s is delivered to the file %s, not to a Maildir: let the entry of %s in %s end in a slash",
+			a.Name, m.Path, m.Key, m.Map)}
 	}
 	a.Maildir, a.UID, a.GID = m.Path, &m.UID, &m.GID
 	return nil
@@ -161,9 +161,9 @@ func Locate(ctx context.Context, p *postfix.Postfix, a *Account) error {
 // virtualError is the one place where an error of package postfix becomes one of
 // this package.
 func virtualError(err error) error {
-	class := ErrPermanent
+	kind := ErrPermanent
 	if errors.Is(err, postfix.ErrTemporary) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		class = ErrTemporary
+		kind = ErrTemporary
 	}
-	return fmt.Errorf("%w: %w", class, err)
+	return &fault{kind, err}
 }

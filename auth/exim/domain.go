@@ -129,7 +129,7 @@ func (e *Exim) LocalDomain(ctx context.Context, domain string) (bool, error) {
 	case e.domains.running <- struct{}{}:
 		defer func() { <-e.domains.running }()
 	case <-ctx.Done():
-		return false, fmt.Errorf("exim: %w: %w", ErrTemporary, context.Cause(ctx))
+		return false, fmt.Errorf("%w: %w", ErrTemporary, context.Cause(ctx))
 	}
 	// Somebody else may have asked the same meanwhile.
 	if local, ok, err := e.domains.known(s, domain); ok || err != nil {
@@ -154,7 +154,7 @@ func (t tool) match(ctx context.Context, c condition, domain string) (bool, erro
 	case "no\n":
 		return false, nil
 	}
-	return false, fmt.Errorf("exim: %w: %s -be answered %q for %s, expected yes or no", ErrTemporary, t.path, shorten(out), domain)
+	return false, fmt.Errorf("%w: %s -be answered %q for %s, expected yes or no", ErrTemporary, t.path, shorten(out), domain)
 }
 
 // plain says whether a domain is of letters, digits, hyphens and dots alone, and

@@ -92,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Exim, error) {
 	if e.program == "" {
 		path, ok := Find()
 		if !ok {
-			return nil, fmt.Errorf("exim: %w: there is neither an exim4 nor an exim in %s", ErrConfig, program.Path)
+			return nil, fmt.Errorf("%w: there is neither an exim4 nor an exim in %s", ErrConfig, program.Path)
 		}
 		e.program = path
 	}
@@ -116,23 +116,23 @@ func credential(name, group string) (*syscall.Credential, error) {
 	if err != nil {
 		u, lookupErr := user.Lookup(name)
 		if lookupErr != nil {
-			return nil, fmt.Errorf("exim: %w: exim_user = %s: %w", ErrConfig, name, lookupErr)
+			return nil, fmt.Errorf("%w: exim_user = %s: %w", ErrConfig, name, lookupErr)
 		}
 		uid, err = strconv.ParseUint(u.Uid, 10, 32)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("exim: %w: exim_user = %s: %w", ErrConfig, name, err)
+		return nil, fmt.Errorf("%w: exim_user = %s: %w", ErrConfig, name, err)
 	}
 	gid, err := strconv.ParseUint(group, 10, 32)
 	if err != nil {
 		g, lookupErr := user.LookupGroup(group)
 		if lookupErr != nil {
-			return nil, fmt.Errorf("exim: %w: exim_group = %s: %w", ErrConfig, group, lookupErr)
+			return nil, fmt.Errorf("%w: exim_group = %s: %w", ErrConfig, group, lookupErr)
 		}
 		gid, err = strconv.ParseUint(g.Gid, 10, 32)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("exim: %w: exim_group = %s: %w", ErrConfig, group, err)
+		return nil, fmt.Errorf("%w: exim_group = %s: %w", ErrConfig, group, err)
 	}
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }

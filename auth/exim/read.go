@@ -26,7 +26,7 @@ type tool struct {
 func (t tool) run(ctx context.Context, args ...string) (string, error) {
 	r, err := program.Run(ctx, program.Options{As: t.as}, t.path, args...)
 	if err != nil {
-		return "", fmt.Errorf("exim: %w: %w", ErrTemporary, err)
+		return "", fmt.Errorf("%w: %w", ErrTemporary, err)
 	}
 	if r.Status == 0 && len(r.Stdout) > 0 {
 		return string(r.Stdout), nil
@@ -41,7 +41,7 @@ func (t tool) run(ctx context.Context, args ...string) (string, error) {
 	case kind == ErrConfig && strings.Contains(complaint, "Permission denied"):
 		complaint += ": let that user read it (on Debian by CFILEMODE in " + debianSettings + ")"
 	}
-	return "", fmt.Errorf("exim: %w: %s %s%s: status %d: %s", kind, t.path, args[0], t.user(), r.Status, complaint)
+	return "", fmt.Errorf("%w: %s %s%s: status %d: %s", kind, t.path, args[0], t.user(), r.Status, complaint)
 }
 
 // user says in an error as whom exim ran, when it was not as this process.
@@ -134,7 +134,7 @@ func (s *state) readVersion(text string) error {
 		}
 	}
 	if s.version == "" || s.config == "" {
-		return fmt.Errorf("exim: %w: its version and the path of its configuration are not in what exim -bV prints", ErrConfig)
+		return fmt.Errorf("%w: its version and the path of its configuration are not in what exim -bV prints", ErrConfig)
 	}
 	if !slices.Contains(s.files, s.config) {
 		s.files = append(s.files, s.config)

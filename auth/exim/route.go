@@ -24,7 +24,7 @@ func (s *state) route() (Delivery, condition) {
 	decider := s.decider()
 	if decider < 0 {
 		d := Delivery{Setting: "no router has check_local_user and a transport", File: s.config, Others: s.others(nil, s.routers)}
-		return d, condition{fault: fmt.Errorf("exim: %w: no router of %s delivers to system users: no domain can be said to be local", ErrConfig, s.config)}
+		return d, condition{fault: fmt.Errorf("%w: no router of %s delivers to system users: no domain can be said to be local", ErrConfig, s.config)}
 	}
 	r := &s.routers[decider]
 	d := s.delivery(r)
@@ -251,7 +251,7 @@ func (s *state) localDomains(decider int) condition {
 	use := func(lists *[]string, r *driver) {
 		list := r.text["domains"]
 		if strings.ContainsAny(list, "$\\{}") {
-			c.fault = fmt.Errorf("exim: %w: %s: router %s: domains = %s: give that list a name (domainlist local_domains = ..., domains = +local_domains) so that it can be asked about",
+			c.fault = fmt.Errorf("%w: %s: router %s: domains = %s: give that list a name (domainlist local_domains = ..., domains = +local_domains) so that it can be asked about",
 				ErrConfig, s.config, r.name, shorten(list))
 		}
 		*lists = append(*lists, list)
@@ -269,7 +269,7 @@ func (s *state) localDomains(decider int) condition {
 		}
 	}
 	if len(c.without) == 0 {
-		c.fault = fmt.Errorf("exim: %w: %s: router %s has no domains, nor has an earlier router no_more: which domains are local cannot be told: set domains = +local_domains in it",
+		c.fault = fmt.Errorf("%w: %s: router %s has no domains, nor has an earlier router no_more: which domains are local cannot be told: set domains = +local_domains in it",
 			ErrConfig, s.config, r.name)
 	}
 	return c

@@ -114,16 +114,16 @@ type Pool struct {
 // has none but its own.
 func New(o Options) (*Pool, error) {
 	if len(o.Command) == 0 || !filepath.IsAbs(o.Command[0]) {
-		return nil, errors.New("auth/helper: the command has to begin with the absolute path of a program")
+		return nil, errors.New("the command has to begin with the absolute path of a program")
 	}
 	if o.Events == nil {
-		return nil, errors.New("auth/helper: nobody is told about the events")
+		return nil, errors.New("nobody is told about the events")
 	}
 	if o.MaxInFlight < 0 || o.MaxInFlight > mostInFlight {
-		return nil, fmt.Errorf("auth/helper: %d requests at once: give 1 to %d", o.MaxInFlight, mostInFlight)
+		return nil, fmt.Errorf("%d requests at once: give 1 to %d", o.MaxInFlight, mostInFlight)
 	}
 	if o.MaxTransactions < 0 || o.StartTimeout < 0 || o.RequestTimeout < 0 {
-		return nil, errors.New("auth/helper: a limit is negative")
+		return nil, errors.New("a limit is negative")
 	}
 	setDefault(&o.Dir, "/")
 	setDefault(&o.MaxInFlight, DefaultInFlight)
@@ -160,11 +160,11 @@ func (p *Pool) Lookup(ctx context.Context, user string) (Answer, error) {
 
 func (p *Pool) do(ctx context.Context, r *request) (Answer, error) {
 	if err := r.check(); err != nil {
-		return Answer{}, fmt.Errorf("auth/helper: %w: %w", ErrRequest, err)
+		return Answer{}, fmt.Errorf("%w: %w", ErrRequest, err)
 	}
 	a, err := p.ask(ctx, r)
 	if err != nil {
-		return Answer{}, fmt.Errorf("auth/helper: %w: %w", ErrTemporary, err)
+		return Answer{}, fmt.Errorf("%w: %w", ErrTemporary, err)
 	}
 	return a, nil
 }

@@ -155,7 +155,7 @@ func TestProblems(t *testing.T) {
 		{minimal + `runtime_dir = "/` + strings.Repeat("x", 95) + `"`,
 			`f:3: runtime_dir: "/` + strings.Repeat("x", 95) + `", expected the path of a folder, from /, of at most 95 bytes`},
 		{minimal + `mailbox = "Maildir"`, `f:3: mailbox: "Maildir", expected a path that begins with "/", "~/" or "%h", in which %u, %n and %d stand for the user`},
-		{minimal + `mailbox = "/mail/%x"`, `f:3: mailbox: "/mail/%x": auth: expand: unknown variable "%x": only %u, %n, %d, %h and %% exist`},
+		{minimal + `mailbox = "/mail/%x"`, `f:3: mailbox: "/mail/%x": expand: unknown variable "%x": only %u, %n, %d, %h and %% exist`},
 		{minimal + `uidl = "Md5"`, `f:3: uidl: "Md5", expected one of "courier", "md5", "sidepop"`},
 		{minimal + `x_uidl = "yes"`, `f:3: x_uidl: "yes", expected true or false`},
 		{minimal + `uidl_lists_before = "yesterday"`, `f:3: uidl_lists_before: "yesterday", expected a date, such as 2026-11-22 or 2026-11-22T08:30:00+01:00, without quotes, or ""`},
