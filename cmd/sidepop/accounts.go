@@ -51,10 +51,19 @@ func newAccounts(ctx context.Context, c *config.Config, found *mta.MTA, h *helpe
 		}
 		err = errors.Join(err, a.add(name, found, h, warn))
 	}
-	if err == nil && len(a.Chain) == 0 {
-		err = config.Problems{c.Problem("auth", "nobody can log in: auth.passwd_file and auth.password_maps are not set, and PAM can't be asked: "+a.absent(config.SourcePAM))}
+	if err == nil {
+		err = a.nobody()
 	}
 	return a, err
+}
+
+// nobody is the problem of a configuration without any source.
+func (a *accounts) nobody() error {
+	c := a.config
+	if c.Auth.Sources != nil || slices.ContainsFunc(config.Sources, func(source string) bool { return a.absent(source) == "" }) {
+		return nil
+	}
+	return config.Problems{c.Mishap("auth", "nobody can log in: "+a.absent(config.SourcePAM), "correct that, or set passwd_file or password_maps in the table [auth] of the configuration")}
 }
 
 // absent says why a source can't be asked; "" if it can.
@@ -271,7 +280,7 @@ func pamAbsent(c *config.Config) string {
 		return err.Error()
 	}
 	if pamFile(c) == "" {
-		return fmt.Sprintf("%s/%s is missing: copy the one that comes with sidepop", pamFolders[0], c.Auth.PAMService)
+		return fmt.Sprintf("the PAM service %s/%s is missing: copy contrib/pam.d/sidepop of sidepop's source there", pamFolders[0], c.Auth.PAMService)
 	}
 	return ""
 }
@@ -356,7 +365,7 @@ func (f *accountFinder) of(ctx context.Context, c *config.Config) (*accounts, er
 	if f.accounts != nil {
 		return f.accounts, nil
 	}
-	found, err := mta.Detect(ctx, mta.Options{})
+	found, err := mta.Detect(ctx)
 	if err != nil {
 		return nil, err
 	}

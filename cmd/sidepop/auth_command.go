@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -42,6 +43,9 @@ of auth.password_maps. Without a terminal the password is the first line of
 standard input.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains(hashSchemes, strings.ToLower(scheme)) {
+				return &failure{fmt.Errorf("--scheme %q, expected one of %s", scheme, strings.Join(hashSchemes, ", ")), exitUsage}
+			}
 			password, err := newAsker(cmd).password("Password: ", "The same again: ")
 			if err != nil {
 				return err

@@ -15,6 +15,7 @@ import (
 	"sidepop/auth"
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/maillog"
+	"sidepop/cmd/sidepop/internal/privilege"
 )
 
 // authTestCommand is `sidepop auth test`.
@@ -65,12 +66,18 @@ func tryLogin(ctx context.Context, c *config.Config, l auth.Login, out *output) 
 	answered := ""
 	chain := make(auth.Chain, len(accounts.Chain))
 	for i, b := range accounts.Chain {
-		b.Source = noted{b.Source, func() { answered = b.Name }}
+		b.Source = noted{b.Source, b.Name != config.SourcePAM, func() { answered = b.Name }}
 		chain[i] = b
 	}
 	o := guardOptions(c, accounts)
 	o.FailureDelay, o.CacheTime = atOnce, 0
 	account, err := auth.NewGuard(o).Do(ctx, l, func(ctx context.Context) (*auth.Account, error) { return chain.Verify(ctx, l) })
+	if errors.Is(err, auth.ErrCredentials) && !errors.Is(err, auth.ErrUnknown) {
+		// PAM does not say who exists.
+		if _, unknown := accounts.Account(ctx, l.User); errors.Is(unknown, auth.ErrUnknown) {
+			err = unknown
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("%s can't log in from %s: %w", maillog.Escape(l.User), l.Remote, err)
 	}
@@ -91,12 +98,18 @@ func tryLogin(ctx context.Context, c *config.Config, l auth.Login, out *output) 
 // noted is a source that tells when it has found a login right.
 type noted struct {
 	auth.Source
+	here  bool // it reads files itself, with the rights that the keeper has
 	right func()
 }
 
 // Verify implements [auth.Source].
-func (n noted) Verify(ctx context.Context, l auth.Login) (*auth.Account, error) {
-	account, err := n.Source.Verify(ctx, l)
+func (n noted) Verify(ctx context.Context, l auth.Login) (account *auth.Account, err error) {
+	ask := func() { account, err = n.Source.Verify(ctx, l) }
+	if n.here {
+		privilege.WithoutOverride(ask)
+	} else {
+		ask()
+	}
 	if err == nil {
 		n.right()
 	}

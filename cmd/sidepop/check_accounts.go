@@ -126,7 +126,7 @@ func (c *checkup) passwdFile(s *check.Section) {
 	case c.hidden(c.config.Auth.PasswdFile):
 		return
 	case err != nil:
-		c.Error("", "The passwd file can't be used: %s", reason(err))
+		c.Error("", "The passwd file can't be used: %v", err)
 		return
 	}
 	s.Fact("users", "%s, %s", plural(int64(users), "user"), plural(int64(len(c.warned)), "malformed line"))
@@ -158,7 +158,8 @@ func (c *checkup) hidden(path string) bool {
 // whether the MTA can say which domains are local.
 func (c *checkup) askPAM(ctx context.Context) {
 	if _, err := c.pam.Account(ctx, "root"); err != nil && !errors.Is(err, auth.ErrUnknown) {
-		c.Error("See what it says when it is started by hand.", "The PAM helper does not answer: %s", reason(err))
+		path, _ := helperProgram(c.config) // or PAM would not be asked
+		c.Error("Start it by hand, to see what it says: "+path+" --version", "The PAM helper does not answer: %v", err)
 	}
 	if c.config.Auth.PAMDomains != nil || c.found == nil || c.found.Name == "" {
 		return
@@ -173,21 +174,29 @@ func (c *checkup) askPAM(ctx context.Context) {
 func (c *checkup) probeTables(ctx context.Context) {
 	byAddress := c.passwd != nil && c.config.Mailbox == ""
 	asked := slices.ContainsFunc(c.Chain, func(b auth.Binding) bool { return b.Name == config.SourceVirtual })
-	remedy := fmt.Sprintf("Try it: postmap -q %s TABLE. The keeper reads tables as root without root's right to pass over permissions.", probeDomain)
 	for _, p := range c.tables {
-		var err error
-		if asked || byAddress {
-			privilege.WithoutOverride(func() { _, err = auth.HasVirtual(ctx, p, probeDomain) })
-		}
-		if err != nil {
-			c.Error(remedy, "Postfix's virtual domains (%s in %s) can't be looked up: %s", p.Parameter("virtual_mailbox_domains"), p.ConfigDir(), reason(err))
-		}
-		if !asked {
+		if !asked && !byAddress {
 			continue
 		}
-		if err := c.probePasswords(ctx, p); err != nil {
-			c.Error(remedy, "The passwords of virtual users (%s in %s) can't be looked up: %v", c.passwordTables(), c.file, err)
-		}
+		privilege.WithoutOverride(func() { c.probe(ctx, p, asked) })
+	}
+}
+
+// probe looks for what nobody has in the tables of one Postfix.
+func (c *checkup) probe(ctx context.Context, p *postfix.Postfix, passwords bool) {
+	const remedy = "Make the table (postmap), or have its database answer. The keeper reads tables as root, without root's right to pass over permissions" +
+		", and uses databases on this machine alone, unless auth.network is on."
+	if _, err := auth.HasVirtual(ctx, p, probeDomain); err != nil {
+		c.Error(remedy, "Postfix's virtual domains (%s in %s) can't be looked up: %v", p.Parameter("virtual_mailbox_domains"), p.ConfigDir(), err)
+	}
+	if _, err := p.Mailbox(ctx, "nobody@"+probeDomain); err != nil && !errors.Is(err, postfix.ErrUnknown) {
+		c.Error(remedy, "Postfix's virtual mailboxes (%s in %s) can't be looked up: %v", p.Parameter("virtual_mailbox_maps"), p.ConfigDir(), err)
+	}
+	if !passwords {
+		return
+	}
+	if err := c.probePasswords(ctx, p); err != nil {
+		c.Error(remedy, "The passwords of virtual users (%s in %s) can't be looked up: %v", c.passwordTables(), c.file, err)
 	}
 }
 
@@ -197,7 +206,7 @@ func (c *checkup) probePasswords(ctx context.Context, p *postfix.Postfix) error 
 	if err != nil {
 		return err
 	}
-	privilege.WithoutOverride(func() { _, _, _, err = passwords.LookupAddress(ctx, "nobody@"+probeDomain) })
+	_, _, _, err = passwords.LookupAddress(ctx, "nobody@"+probeDomain)
 	return err
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"os/user"
@@ -126,7 +127,7 @@ func (c *checkup) problems(severity check.Severity, err error) {
 		c.Add(check.Problem{Severity: severity, Text: err.Error()})
 	}
 	for _, p := range ps {
-		c.Add(check.Problem{Severity: severity, Text: p.Error()})
+		c.Add(check.Problem{Severity: severity, Text: p.Complaint(), Remedy: p.Remedy})
 	}
 }
 
@@ -135,8 +136,13 @@ func (c *checkup) detect(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, detectTime)
 	defer cancel()
 	var err error
-	if c.found, err = mta.Detect(ctx, mta.Options{}); err != nil {
-		c.Warn("Correct what the mail server complains of, or set mailbox in "+c.file+".", "The mail server can't be asked where it delivers: %v", err)
+	if c.found, err = mta.Detect(ctx); err != nil {
+		severity := check.Error
+		if c.config != nil && c.config.Mailbox != "" {
+			severity = check.Warning
+		}
+		c.Add(check.Problem{Severity: severity, Text: fmt.Sprintf("The mail server can't be asked where it delivers: %v", err),
+			Remedy: "Correct what it complains of, or set mailbox in " + c.file + "."})
 		return
 	}
 	c.local = c.found.Local()
@@ -152,6 +158,7 @@ func (c *checkup) open(ctx context.Context) {
 	c.accounts = nil
 	if errors.As(err, new(user.UnknownUserError)) {
 		c.fit() // which says what to do
+		c.problems(check.Error, (&accounts{config: c.config}).nobody())
 		return
 	}
 	c.problems(check.Error, err)

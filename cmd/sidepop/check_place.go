@@ -55,7 +55,7 @@ func (c *checkup) delivered(ctx context.Context, a *auth.Account, system bool) (
 		switch {
 		case domain == "":
 		case err != nil:
-			return to, reason(err)
+			return to, err.Error()
 		case has:
 			return virtualPlace(ctx, p, a.Name)
 		}
@@ -72,7 +72,7 @@ func (c *checkup) delivered(ctx context.Context, a *auth.Account, system bool) (
 	}
 	path, err := a.Expand(c.local.Template)
 	if err != nil {
-		return to, reason(err)
+		return to, err.Error()
 	}
 	to.path = path
 	return to, ""
@@ -85,7 +85,7 @@ func virtualPlace(ctx context.Context, p *postfix.Postfix, address string) (to p
 	}
 	m, err := p.Mailbox(ctx, address)
 	if err != nil {
-		return to, reason(err)
+		return to, err.Error()
 	}
 	if to.by = entryOf(m); m.Maildir {
 		to.path = m.Path

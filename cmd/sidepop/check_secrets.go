@@ -68,7 +68,7 @@ func (c *checkup) machineName() string {
 // noCertificate is about a server without one.
 func (c *checkup) noCertificate() {
 	if len(c.config.Listen.POP3S) > 0 {
-		c.problems(check.Error, config.Problems{noCertificate(c.config)})
+		c.problems(check.Error, config.Problems{noCertificate(c.config, c.found)})
 		return
 	}
 	c.Warn("Set certificate and key in the table [tls] in "+c.file+".",

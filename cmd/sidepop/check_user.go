@@ -11,6 +11,7 @@ import (
 	"sidepop/auth"
 	"sidepop/cmd/sidepop/internal/check"
 	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/privilege"
 )
 
 // user follows one name from the login to the mail.
@@ -55,7 +56,7 @@ func (c *checkup) findAccount(ctx context.Context, name string) (found *auth.Acc
 			s.Fact(b.Name, "not asked: it is only for %s", domainNames(b.Domains))
 			continue
 		}
-		account, err := b.Source.Account(ctx, name)
+		account, err := c.ask(ctx, &b, name)
 		switch {
 		case err == nil && found == nil:
 			found, source = account, b.Name
@@ -63,10 +64,13 @@ func (c *checkup) findAccount(ctx context.Context, name string) (found *auth.Acc
 		case err == nil:
 			s.Fact(b.Name, "has an account %s too, for logins with the password that is there", account.Name)
 		case errors.Is(err, auth.ErrUnknown), errors.Is(err, auth.ErrCredentials):
-			s.Fact(b.Name, "does not have it: %s", reason(err))
+			s.Fact(b.Name, "does not have it: %v", err)
+		case errors.Is(err, auth.ErrPermanent):
+			s.Fact(b.Name, "has it, but it can't be used: %v", err)
+			c.Error("", "%s can't log in through %s: %v", name, b.Name, err)
 		default:
-			s.Fact(b.Name, "can't say: %s", reason(err))
-			c.Error("", "%s can't log in while %s can't be asked: %s", name, b.Name, reason(err))
+			s.Fact(b.Name, "can't be asked: %v", err)
+			c.Error("", "%s can't log in while %s can't be asked: %v", name, b.Name, err)
 		}
 	}
 	if found == nil && c.Status() != check.StatusError {
@@ -75,15 +79,27 @@ func (c *checkup) findAccount(ctx context.Context, name string) (found *auth.Acc
 	return found, source
 }
 
-// reason is an error without the name of the package it comes from.
-func reason(err error) string { return strings.TrimPrefix(err.Error(), "auth: ") }
+// ask asks a source with the rights that the keeper has. PAM's helper has its own.
+func (c *checkup) ask(ctx context.Context, b *auth.Binding, name string) (account *auth.Account, err error) {
+	ask := func() { account, err = b.Source.Account(ctx, name) }
+	if b.Name == config.SourcePAM {
+		ask()
+	} else {
+		privilege.WithoutOverride(ask)
+	}
+	return account, err
+}
 
 // addRemedy is what may be wrong with a name that nobody has.
 func (c *checkup) addRemedy(ctx context.Context, name string) string {
 	domain := domainOf(name)
 	for _, p := range c.tables {
 		if has, err := auth.HasVirtual(ctx, p, domain); domain != "" && err == nil && has {
-			return fmt.Sprintf("%s is a virtual domain of Postfix in %s: give the address a password where those of the others are.", domain, p.ConfigDir())
+			where := "where those of the others are"
+			if c.passwd == nil && c.config.Auth.PasswordMaps == "" {
+				where = "in a table, and name that in auth.password_maps in " + c.file
+			}
+			return fmt.Sprintf("%s is a virtual domain of Postfix in %s: give the address a password %s.", domain, p.ConfigDir(), where)
 		}
 	}
 	if domain != "" && c.pam != nil {

@@ -43,7 +43,7 @@ func helperProgram(c *config.Config) (string, error) {
 	if refused != nil {
 		return "", refused
 	}
-	return "", fmt.Errorf("there is no program %s", strings.Join(candidates, " or "))
+	return "", fmt.Errorf("the PAM helper is missing, which is looked for as %s: install %s there", strings.Join(candidates, " and "), helperName)
 }
 
 // trusted says why a program is not one to run, if it is not. Own is this program:
@@ -53,8 +53,11 @@ func trusted(path, own string) error {
 	if err != nil {
 		return err
 	}
-	if !fi.Mode().IsRegular() || fi.Mode()&0o111 == 0 {
+	switch {
+	case !fi.Mode().IsRegular():
 		return fmt.Errorf("%s is not a program", path)
+	case fi.Mode()&0o111 == 0:
+		return fmt.Errorf("the PAM helper %s is not executable: chmod 755 %s", path, path)
 	}
 	owners := []int{0, os.Geteuid()}
 	if fi, err := os.Stat(own); err == nil {

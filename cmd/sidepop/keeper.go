@@ -41,7 +41,8 @@ type keeper struct {
 	index    *index.Index
 	sessions pop3.Accounts
 	server   wire.Server
-	found    *mta.MTA // nil: none was looked for, or found
+	found    *mta.MTA // nil: none was looked for, or it can't be asked
+	mute     error    // why it can't be asked
 	guard    *auth.Guard
 	helpers  helpers
 
@@ -69,7 +70,7 @@ func runKeeper(r *role) error {
 		return err
 	}
 	warnDescriptors(r.config, r.log)
-	k.found = k.detect() // tools of an MTA may need rights that are given up now
+	k.detect() // tools of an MTA may need rights that are given up now
 	if err := k.confine(); err != nil {
 		return err
 	}
@@ -334,19 +335,33 @@ func (k *keeper) refresh() {
 const detectTime = 20 * time.Second
 
 // detect finds out about the MTA, except in a trial, which has nothing to do with
-// it. What can't be found out is told, and nothing is known then.
-func (k *keeper) detect() *mta.MTA {
+// it.
+func (k *keeper) detect() {
 	if k.sentences != "" {
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), detectTime)
 	defer cancel()
-	found, err := mta.Detect(ctx, mta.Options{})
-	if err != nil {
-		k.log.Fault(fmt.Errorf("find out about the MTA: %w", err))
+	k.found, k.mute = mta.Detect(ctx)
+}
+
+// knowsPlace says whether it is known where the mail is, which an MTA that can't be asked leaves open. A
+// guess might show empty mailboxes, and clients would take all mail for new later.
+func (k *keeper) knowsPlace(c *config.Config) error {
+	switch {
+	case k.mute == nil:
 		return nil
+	case c.Mailbox == "":
+		return unknownPlace(c, k.mute)
 	}
-	return found
+	k.log.Fault(fmt.Errorf("find out about the MTA: %w", k.mute))
+	return nil
+}
+
+// unknownPlace: an MTA that can't be asked is all that says where mail is.
+func unknownPlace(c *config.Config, mute error) error {
+	return config.Problems{c.Mishap("mailbox", fmt.Sprintf("the mail server can't be asked where it delivers: %v", mute),
+		"correct what it complains of, or set mailbox in the configuration")}
 }
 
 // reload makes another configuration hold: what the supervisor asks for in a line,
@@ -355,7 +370,7 @@ func (k *keeper) reload(line []byte) {
 	next, held, number, err := k.nextConfig(line)
 	if err == nil {
 		if k.found == nil || k.found.Name == "" { // what was found keeps itself current
-			k.found = k.detect()
+			k.detect()
 		}
 		err = k.use(next)
 	}
@@ -387,6 +402,9 @@ func (k *keeper) nextConfig(line []byte) (next *config.Config, held []string, nu
 
 // use makes a configuration hold, or, with an error, leaves everything as it is.
 func (k *keeper) use(next *config.Config) error {
+	if err := k.knowsPlace(next); err != nil {
+		return err
+	}
 	pair, err := k.loadPair(next)
 	if err != nil {
 		return err
@@ -433,14 +451,18 @@ func (k *keeper) loadPair(c *config.Config) (*certs.Pair, error) {
 	case certificate != "":
 		return certs.Load(certificate, key, k.events)
 	case len(c.Listen.POP3S) > 0:
-		return nil, config.Problems{noCertificate(c)}
+		return nil, config.Problems{noCertificate(c, k.found)}
 	}
 	return nil, nil
 }
 
-func noCertificate(c *config.Config) *config.Problem {
-	return c.Problem("tls", "no certificate, which connections to listen.pop3s need, and the MTA has none either: "+
-		"expected certificate and key in the table [tls]")
+func noCertificate(c *config.Config, found *mta.MTA) *config.Problem {
+	text, remedy := "there is no certificate, which connections to listen.pop3s need", "set certificate and key in the table [tls] of the configuration"
+	if found != nil && found.Name != "" {
+		text += ", and " + found.Name + " has none"
+		remedy += ", or give one to " + found.Name
+	}
+	return c.Mishap("tls", text, remedy)
 }
 
 // certificateFiles are those of a configuration, or of the MTA; empty: there are

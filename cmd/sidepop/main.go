@@ -64,7 +64,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		return exitFailure
 	case errors.As(err, &problems):
-		fmt.Fprintf(stderr, "%s\n", problems)
+		printProblems(stderr, problems)
 		return exitUsage
 	case errors.Is(err, errDifferent):
 		return exitFailure // all has been said
@@ -76,6 +76,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "sidepop: %s\nSee \"sidepop --help\".\n", err)
 	return exitUsage
+}
+
+// printProblems prints a line for each: where in which file, or else who says it.
+func printProblems(w io.Writer, problems config.Problems) {
+	for _, p := range problems {
+		if p.File == "" {
+			fmt.Fprint(w, "sidepop: ")
+		}
+		fmt.Fprintln(w, p)
+	}
 }
 
 // loggedError is an error that is in the log, and is not told again.

@@ -20,8 +20,10 @@ import (
 // [Problems].
 func (c *Config) Check(euid int) error {
 	var ps Problems
+	if p := c.checkUser(euid); p != nil {
+		ps = append(ps, p)
+	}
 	for key, err := range map[string]error{
-		"user":             c.checkUser(euid),
 		"mail_user":        c.checkMailUser(euid),
 		"tls.certificate":  c.checkCertificate(),
 		"tls.key":          c.checkKey(),
@@ -36,16 +38,17 @@ func (c *Config) Check(euid int) error {
 
 // checkUser is about the user that the front becomes, which only root can make
 // it.
-func (c *Config) checkUser(euid int) error {
+func (c *Config) checkUser(euid int) *Problem {
 	if euid != 0 {
 		return nil
 	}
 	u, err := user.Lookup(c.User)
 	switch {
 	case err != nil:
-		return fmt.Errorf(`%q, expected a user of this machine: "useradd --system --user-group --no-create-home --shell /usr/sbin/nologin %s" makes it`, c.User, c.User)
+		return c.Mishap("user", fmt.Sprintf("this machine has no user %q", c.User),
+			"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "+c.User)
 	case u.Uid == "0":
-		return fmt.Errorf("%q has the user id 0, expected a user without root's rights, and one that owns nothing", c.User)
+		return c.Problem("user", fmt.Sprintf("%q has the user id 0, expected a user without root's rights, and one that owns nothing", c.User))
 	}
 	return nil
 }

@@ -36,10 +36,10 @@ func TestCheck(t *testing.T) {
 	}
 	const other = 12345 // the user id of nobody in particular
 	nobody := userID(t, "nobody")
-	makes := `expected a user of this machine: "useradd --system --user-group --no-create-home --shell /usr/sbin/nologin `
+	const makes = ": useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "
 	noDefault := ""
 	if _, err := user.Lookup(DefaultUser); err != nil {
-		noDefault = `f: user: "sidepop", ` + makes + `sidepop" makes it`
+		noDefault = `f: user: this machine has no user "sidepop"` + makes + `sidepop`
 	}
 	tests := []struct {
 		euid       int
@@ -47,7 +47,7 @@ func TestCheck(t *testing.T) {
 	}{
 		{0, ``, noDefault},
 		{0, `user = "nobody"`, ``},
-		{0, `user = "nosuchuser"`, `f:4: user: "nosuchuser", ` + makes + `nosuchuser" makes it`},
+		{0, `user = "nosuchuser"`, `f:4: user: this machine has no user "nosuchuser"` + makes + `nosuchuser`},
 		{0, `user = "root"`, `f:4: user: "root" has the user id 0, expected a user without root's rights, and one that owns nothing`},
 		{other, ``, ``}, // nobody is made another user but by root
 		{other, `user = "nosuchuser"`, ``},

@@ -16,22 +16,33 @@ import (
 
 // A Problem is something in a configuration file that can't be used.
 type Problem struct {
-	File string
-	Line int    // 0: the whole file
-	Key  string // with its table; empty: no certain one
-	Text string // what is wrong, and what was expected
+	File   string // empty: there is none
+	Line   int    // 0: the whole file
+	Key    string // with its table; empty: no certain one
+	Text   string // what is wrong, and what was expected
+	Remedy string // what to do; empty: the text says it
 }
 
 func (p *Problem) Error() string {
-	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d", p.Line)
+	if p.Remedy == "" {
+		return p.Complaint()
+	}
+	return p.Complaint() + ": " + p.Remedy
+}
+
+// Complaint is where and what the problem is, without the remedy.
+func (p *Problem) Complaint() string {
+	var where []string
+	switch {
+	case p.Line > 0:
+		where = append(where, fmt.Sprintf("%s:%d", p.File, p.Line))
+	case p.File != "":
+		where = append(where, p.File)
 	}
 	if p.Key != "" {
-		b.WriteString(": " + p.Key)
+		where = append(where, p.Key)
 	}
-	return b.String() + ": " + p.Text
+	return strings.Join(append(where, p.Text), ": ")
 }
 
 // Problems is everything that is wrong with a file, by line.
@@ -105,6 +116,9 @@ func reason(err error) string {
 
 // Parse is Read for a file's content. File is its name in messages.
 func Parse(file, data string) (*Config, error) {
+	if file == DefaultFile && data == "" {
+		file = "" // it need not be there, and says nothing
+	}
 	c := Default()
 	c.file, c.lines = file, make(map[string]int)
 	d := decoder{Config: c, setters: make(map[string]setter)}
@@ -209,8 +223,11 @@ func (d *decoder) problem(key, text string) {
 }
 
 // Problem is a problem with a key's value.
-func (c *Config) Problem(key, text string) *Problem {
-	return &Problem{File: c.file, Line: c.place(key), Key: key, Text: text}
+func (c *Config) Problem(key, text string) *Problem { return c.Mishap(key, text, "") }
+
+// Mishap is a problem of the machine that a key has to do with, and what to do.
+func (c *Config) Mishap(key, text, remedy string) *Problem {
+	return &Problem{File: c.file, Line: c.place(key), Key: key, Text: text, Remedy: remedy}
 }
 
 // place is the line of a key or, for one that is not there, of its table or

@@ -16,12 +16,12 @@ func (l Helper) Logged(pid int, line string) {
 
 // Died implements helper.Events.
 func (l Helper) Died(err error) {
-	l.process().WithField("reason", err).Warn("PAM helper ended")
+	l.process().WithField("reason", escapeError(err)).Warn("PAM helper ended")
 }
 
 // Unavailable implements helper.Events.
 func (l Helper) Unavailable(err error) {
-	l.process().WithField("reason", err).Error("PAM helper fails")
+	l.process().WithField("reason", escapeError(err)).Error("PAM helper fails")
 }
 
 // Available implements helper.Events.

@@ -3,6 +3,7 @@ package mta
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -63,23 +64,24 @@ func (m machine) findExim(ctx context.Context) *candidate {
 		c.fault, c.active = err, m.runs("", isExim)
 		return c
 	}
-	c.server, c.active = e, m.runs(e.PIDFile(), isExim)
+	pidFile := e.PIDFile()
+	if _, err := os.Stat(m.path(pidFile)); err != nil {
+		pidFile = "" // exim runs on without one, such as where its folder is missing
+	}
+	c.server, c.active = e, m.runs(pidFile, isExim)
 	return c
 }
 
-// findPostfix looks at the instances of Postfix of this machine: at the one in a
-// folder, or at all that the default instance knows of (postmulti(1)).
-func (m machine) findPostfix(ctx context.Context, dir string) *candidate {
+// findPostfix looks at the instances of Postfix of this machine, which the default
+// instance knows of (postmulti(1)).
+func (m machine) findPostfix(ctx context.Context) *candidate {
 	c := &candidate{name: Postfix}
-	p, err := m.postfix.open(ctx, dir)
+	p, err := m.postfix.open(ctx, "")
 	if err != nil {
 		c.fault, c.active = err, m.runs("", isMaster)
 		return c
 	}
 	c.take(p, m.instanceRuns(p))
-	if dir != "" {
-		return c
-	}
 	taken := p.ConfigDir()
 	all := []string{taken}
 	running := map[string]bool{taken: c.active}
@@ -113,7 +115,7 @@ func instances(taken string, all []string, running map[string]bool) string {
 		}
 		words = append(words, dir+" ("+state+")")
 	}
-	return fmt.Sprintf("there are several Postfix instances, %s: that of %s was taken; if another one delivers, name its folder in sidepop's configuration",
+	return fmt.Sprintf("there are several Postfix instances, %s: that of %s was taken; auth.postfix names those whose virtual mailboxes are served",
 		strings.Join(words, ", "), taken)
 }
 

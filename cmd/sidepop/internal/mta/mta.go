@@ -28,13 +28,6 @@ const (
 // configuration sidepop reads.
 var ErrNone = errors.New("no Postfix and no exim was found on this machine")
 
-// Options say what is already decided.
-type Options struct {
-	// PostfixDir is the configuration folder of a Postfix instance, which is taken
-	// then, whatever else there is. "": the one that runs, or else the default.
-	PostfixDir string
-}
-
 // Delivery is where the mail of system users goes.
 type Delivery struct {
 	// Template is a path in sidepop's variables, such as ~/Maildir or /var/mail/%u;
@@ -111,21 +104,20 @@ func (m *MTA) Files() []string {
 }
 
 // Detect finds the mail server. It is an error if the one to be taken cannot be
-// asked: what its package says, or that an instance named in the options is not
-// there. As root it has to be called before rights are given up, since exim does
+// asked, which its package says why. As root it has to be called before rights are given up, since exim does
 // not start without them at first; what it returns serves on, through changes of
 // the mail server's configuration too.
-func Detect(ctx context.Context, o Options) (*MTA, error) {
-	return thisMachine.detect(ctx, o)
+func Detect(ctx context.Context) (*MTA, error) {
+	return thisMachine.detect(ctx)
 }
 
 // detect chooses among those that are installed.
-func (m machine) detect(ctx context.Context, o Options) (*MTA, error) {
+func (m machine) detect(ctx context.Context) (*MTA, error) {
 	var all []*candidate
-	if o.PostfixDir != "" || m.postfix.installed() {
-		all = append(all, m.findPostfix(ctx, o.PostfixDir))
+	if m.postfix.installed() {
+		all = append(all, m.findPostfix(ctx))
 	}
-	if o.PostfixDir == "" && m.exim.installed() {
+	if m.exim.installed() {
 		all = append(all, m.findExim(ctx))
 	}
 	if len(all) == 0 {

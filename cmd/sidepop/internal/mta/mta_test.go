@@ -115,93 +115,90 @@ func (m *fakeMachine) exim4(pid int) {
 
 func TestDetect(t *testing.T) {
 	for _, tc := range []struct {
-		name    string
-		options Options
-		set     func(m *fakeMachine)
-		want    string   // name, version, active
-		found   []string // part of each remark
+		name  string
+		set   func(m *fakeMachine)
+		want  string   // name, version, active
+		found []string // part of each remark
 	}{
-		{"none", Options{}, func(*fakeMachine) {}, "  false", []string{"neither Postfix nor exim is installed: set mailbox"}},
-		{"another", Options{}, func(m *fakeMachine) { m.link("/usr/sbin/sendmail", "smtpctl"); m.file("/usr/sbin/smtpctl", "") },
+		{"none", func(*fakeMachine) {}, "  false", []string{"neither Postfix nor exim is installed: set mailbox"}},
+		{"another", func(m *fakeMachine) { m.link("/usr/sbin/sendmail", "smtpctl"); m.file("/usr/sbin/smtpctl", "") },
 			"  false", []string{"/usr/sbin/sendmail is OpenSMTPD's"}},
-		{"Postfix runs", Options{}, func(m *fakeMachine) { m.instance("/etc/postfix", 7, "") }, "Postfix /etc/postfix 1 true", nil},
-		{"Postfix is stopped", Options{}, func(m *fakeMachine) { m.instance("/etc/postfix", 0, "") }, "Postfix /etc/postfix 1 false", nil},
-		{"Postfix has left its process id", Options{}, func(m *fakeMachine) {
+		{"Postfix runs", func(m *fakeMachine) { m.instance("/etc/postfix", 7, "") }, "Postfix /etc/postfix 1 true", nil},
+		{"Postfix is stopped", func(m *fakeMachine) { m.instance("/etc/postfix", 0, "") }, "Postfix /etc/postfix 1 false", nil},
+		{"Postfix has left its process id", func(m *fakeMachine) {
 			m.instance("/etc/postfix", 7, "")
 			m.process(7, "/usr/bin/sh")
 		}, "Postfix /etc/postfix 1 false", nil},
-		{"exim runs", Options{}, func(m *fakeMachine) { m.exim4(7) }, "exim exim 1 true", nil},
-		{"exim is stopped", Options{}, func(m *fakeMachine) { m.exim4(0) }, "exim exim 1 false", nil},
-		{"exim runs without a process id", Options{}, func(m *fakeMachine) {
+		{"exim runs", func(m *fakeMachine) { m.exim4(7) }, "exim exim 1 true", nil},
+		{"exim is stopped", func(m *fakeMachine) { m.exim4(0) }, "exim exim 1 false", nil},
+		{"exim runs without a process id", func(m *fakeMachine) {
 			m.exim4(0)
 			m.server.pidFile = ""
 			m.process(8, "/usr/sbin/exim4", "-Mc", "1xV9Eq-0001rr-0n")
 			m.process(9, "/usr/sbin/exim4", "-bdf")
 		}, "exim exim 1 true", nil},
-		{"exim only delivers", Options{}, func(m *fakeMachine) {
+		{"exim runs without its process id's file", func(m *fakeMachine) {
+			m.exim4(0)
+			m.process(9, "/usr/sbin/exim4", "-bd", "-q30m")
+		}, "exim exim 1 true", nil},
+		{"exim only delivers", func(m *fakeMachine) {
 			m.exim4(0)
 			m.server.pidFile = ""
 			m.process(8, "/usr/sbin/exim4", "-Mc", "1xV9Eq-0001rr-0n")
 		}, "exim exim 1 false", nil},
-		{"both, Postfix runs", Options{}, func(m *fakeMachine) { m.instance("/etc/postfix", 7, ""); m.exim4(0) },
+		{"both, Postfix runs", func(m *fakeMachine) { m.instance("/etc/postfix", 7, ""); m.exim4(0) },
 			"Postfix /etc/postfix 1 true", []string{"exim is installed too: Postfix was taken, since it runs"}},
-		{"both, exim runs", Options{}, func(m *fakeMachine) { m.instance("/etc/postfix", 0, ""); m.exim4(7) },
+		{"both, exim runs", func(m *fakeMachine) { m.instance("/etc/postfix", 0, ""); m.exim4(7) },
 			"exim exim 1 true", []string{"Postfix is installed too: exim was taken, since it runs"}},
-		{"both run, sendmail is exim's", Options{}, func(m *fakeMachine) {
+		{"both run, sendmail is exim's", func(m *fakeMachine) {
 			m.instance("/etc/postfix", 7, "")
 			m.exim4(8)
 			m.link("/usr/sbin/sendmail", "exim4")
 			m.file("/usr/sbin/exim4", "")
 		}, "exim exim 1 true", []string{"Postfix is installed too and runs: exim was taken, since /usr/sbin/sendmail is its own"}},
-		{"both stopped, sendmail is Postfix's", Options{}, func(m *fakeMachine) {
+		{"both stopped, sendmail is Postfix's", func(m *fakeMachine) {
 			m.instance("/etc/postfix", 0, "")
 			m.exim4(0)
 			m.file("/usr/sbin/sendmail", "...%s/postdrop -r...")
 		}, "Postfix /etc/postfix 1 false", []string{"since /usr/sbin/sendmail is its own"}},
-		{"both stopped, by alternatives", Options{}, func(m *fakeMachine) {
+		{"both stopped, by alternatives", func(m *fakeMachine) {
 			m.instance("/etc/postfix", 0, "")
 			m.exim4(0)
 			m.link("/usr/sbin/sendmail", "../../etc/alternatives/mta")
 			m.link("/etc/alternatives/mta", "../../usr/sbin/sendmail.exim")
 			m.file("/usr/sbin/sendmail.exim", "")
 		}, "exim exim 1 false", []string{"since /usr/sbin/sendmail is its own"}},
-		{"both stopped, nothing tells", Options{}, func(m *fakeMachine) { m.instance("/etc/postfix", 0, ""); m.exim4(0) },
+		{"both stopped, nothing tells", func(m *fakeMachine) { m.instance("/etc/postfix", 0, ""); m.exim4(0) },
 			"Postfix /etc/postfix 1 false", []string{"nothing tells which one delivers"}},
-		{"exim cannot be asked and is not needed", Options{}, func(m *fakeMachine) {
+		{"exim cannot be asked and is not needed", func(m *fakeMachine) {
 			m.instance("/etc/postfix", 7, "")
 			m.exim4(0)
 			m.fault = errFake
 		}, "Postfix /etc/postfix 1 true", []string{"exim is installed too and cannot be asked (main.cf: no such file)"}},
-		{"exim runs and cannot be asked", Options{}, func(m *fakeMachine) {
+		{"exim runs and cannot be asked", func(m *fakeMachine) {
 			m.instance("/etc/postfix", 0, "")
 			m.exim4(7)
 			m.fault = errFake
 		}, "!exim: main.cf", nil},
-		{"Postfix cannot be asked", Options{}, func(m *fakeMachine) { m.instance("/etc/other", 0, "") }, "!Postfix: main.cf", nil},
-		{"instances, none runs", Options{}, func(m *fakeMachine) {
+		{"Postfix cannot be asked", func(m *fakeMachine) { m.instance("/etc/other", 0, "") }, "!Postfix: main.cf", nil},
+		{"instances, none runs", func(m *fakeMachine) {
 			m.instance("/etc/postfix", 0, "/etc/postfix-in, /etc/postfix-out")
 			m.instance("/etc/postfix-in", 0, "")
 			m.instance("/etc/postfix-out", 0, "")
 		}, "Postfix /etc/postfix 1 false", []string{"/etc/postfix (does not run), /etc/postfix-in (does not run), /etc/postfix-out (does not run): that of /etc/postfix was taken"}},
-		{"instances, the default runs", Options{}, func(m *fakeMachine) {
+		{"instances, the default runs", func(m *fakeMachine) {
 			m.instance("/etc/postfix", 7, "/etc/postfix-in")
 			m.instance("/etc/postfix-in", 8, "")
 		}, "Postfix /etc/postfix 1 true", []string{"/etc/postfix-in (runs): that of /etc/postfix was taken"}},
-		{"instances, another runs", Options{}, func(m *fakeMachine) {
+		{"instances, another runs", func(m *fakeMachine) {
 			m.instance("/etc/postfix", 0, "/etc/postfix-in /etc/postfix-gone")
 			m.instance("/etc/postfix-in", 8, "")
 		}, "Postfix /etc/postfix-in 1 true", []string{"the Postfix instance /etc/postfix-gone cannot be asked", "that of /etc/postfix-in was taken"}},
-		{"an instance by its name", Options{PostfixDir: "/etc/postfix-in"}, func(m *fakeMachine) {
-			m.instance("/etc/postfix", 7, "/etc/postfix-in")
-			m.instance("/etc/postfix-in", 0, "")
-			m.exim4(8)
-		}, "Postfix /etc/postfix-in 1 false", nil},
-		{"an instance that is not there", Options{PostfixDir: "/etc/postfix-in"}, func(m *fakeMachine) { m.exim4(8) }, "!Postfix: main.cf", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := newMachine(t)
 			tc.set(m)
-			got, err := m.detect(context.Background(), tc.options)
+			got, err := m.detect(context.Background())
 			if fault, ok := strings.CutPrefix(tc.want, "!"); ok {
 				if err == nil || !strings.Contains(err.Error(), fault) {
 					t.Errorf("got %+v, %v, want an error with %q", got, err, fault)
@@ -251,7 +248,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	m.instance("/etc/postfix", 0, "")
 	for _, want := range []bool{false, true} {
-		got, err := m.detect(context.Background(), Options{})
+		got, err := m.detect(context.Background())
 		if err != nil || got.Active != want {
 			t.Errorf("got %+v, %v, want %v", got, err, want)
 		}

@@ -50,7 +50,7 @@ end
 	f.process(7, "/usr/lib/postfix/sbin/master")
 	m := thisMachine
 	m.root, m.exim.installed = f.root, never
-	got, err := m.detect(context.Background(), Options{})
+	got, err := m.detect(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ esac
 	f.process(7, "/usr/sbin/exim", "-bd")
 	m := thisMachine
 	m.root, m.postfix.installed = f.root, never
-	got, err := m.detect(context.Background(), Options{})
+	got, err := m.detect(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

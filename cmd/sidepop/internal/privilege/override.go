@@ -2,47 +2,44 @@ package privilege
 
 import (
 	"os"
-	"runtime"
+	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // overriding are root's rights to pass over permissions (capabilities(7)).
-var overriding = []uint{unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH}
+const overriding = 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
+
+// noRoot is SECBIT_NOROOT (capabilities(7)): a program gets no rights through
+// being started by root.
+const noRoot = 1 << 0
 
 // WithoutOverride runs f without root's rights to pass over permissions: files are
-// as reachable for it, and for the programs that it starts, as for a root without
-// them. What f does it has to do in its own goroutine, which is not the caller's.
-// For others than root it runs f, and as little as that where these rights can't be
-// given up.
+// as reachable for the whole process meanwhile as for a root without them, and
+// programs that it starts are as those of the keeper, without any capability. For
+// others than root, and in a process with C libraries, it runs f alone.
 func WithoutOverride(f func()) {
-	if os.Geteuid() != 0 {
-		f()
-		return
+	if os.Geteuid() == 0 {
+		defer dropOverride()()
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		dropOverride()
-		f()
-	}()
-	<-done
+	f()
 }
 
-// dropOverride takes the rights from the calling thread alone. A program that root
-// starts would get them back from the bounding set.
-func dropOverride() {
+// dropOverride takes the rights from all threads, and gives them back.
+func dropOverride() (restore func()) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var sets [2]unix.CapUserData
-	if err := unix.Capget(&header, &sets[0]); err != nil {
-		return
+	var held [2]unix.CapUserData
+	bits, err := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	if err != nil || unix.Capget(&header, &held[0]) != nil {
+		return func() {}
 	}
-	for _, right := range overriding {
-		_ = unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(right), 0, 0, 0)
-		sets[right/32].Effective &^= 1 << (right % 32)
-		sets[right/32].Permitted &^= 1 << (right % 32)
-		sets[right/32].Inheritable &^= 1 << (right % 32)
+	set := func(bits int, data *[2]unix.CapUserData) {
+		_, _, _ = syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_SECUREBITS, uintptr(bits), 0)
+		_, _, _ = syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
 	}
-	_ = unix.Capset(&header, &sets[0])
+	less := held
+	less[0].Effective &^= overriding
+	set(bits|noRoot, &less)
+	return func() { set(bits, &held) }
 }
