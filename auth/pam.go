@@ -240,5 +240,8 @@ func outcomeError(a helper.Answer) error {
 	if outcome := a.Outcome.String(); outcome != kind.Error() {
 		text = outcome + ": " + text
 	}
+	if kind == ErrTemporary || kind == ErrPermanent {
+		return &fault{kind, errors.New(text)}
+	}
 	return fmt.Errorf("%w: %s", kind, text)
 }

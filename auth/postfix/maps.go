@@ -38,7 +38,7 @@ func (p *Postfix) fold(s string) string {
 
 // maps are the tables of one parameter, asked in order.
 type maps struct {
-	title string // the parameter
+	title string // the parameter; empty: it has none
 	dicts []*dict
 }
 
@@ -75,8 +75,11 @@ func (m *maps) find(ctx context.Context, key, folded string, part bool) (value s
 		if err == nil && ok && value == "" {
 			err = fmt.Errorf("%w: %s gives nothing for %q: give it a value, or remove the entry", ErrConfig, d.shown, key)
 		}
-		if err != nil {
+		switch {
+		case err != nil && m.title != "":
 			return "", nil, fmt.Errorf("%s: %w", m.title, err)
+		case err != nil:
+			return "", nil, err
 		}
 		if ok {
 			return value, d, nil
@@ -96,7 +99,7 @@ type Table struct {
 // are asked in this order. An error wraps [ErrConfig]; whether the tables can
 // be read shows only when they are asked.
 func (p *Postfix) Table(names string) (*Table, error) {
-	m := p.open("table", names, true)
+	m := p.open("", names, true)
 	if len(m.dicts) == 0 {
 		return nil, fmt.Errorf("%w: no table is named", ErrConfig)
 	}

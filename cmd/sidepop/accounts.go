@@ -35,6 +35,9 @@ func newAccounts(ctx context.Context, c *config.Config, found *mta.MTA, h *helpe
 	a := &accounts{config: c}
 	var err error
 	if a.places, err = newPlaces(c, found); err != nil {
+		if unfit := c.Check(os.Geteuid()); unfit != nil {
+			return nil, unfit // which says what to do
+		}
 		return nil, err
 	}
 	if a.tables, err = virtualTables(ctx, c, found); err != nil {
@@ -63,7 +66,7 @@ func (a *accounts) nobody() error {
 	if c.Auth.Sources != nil || slices.ContainsFunc(config.Sources, func(source string) bool { return a.absent(source) == "" }) {
 		return nil
 	}
-	return config.Problems{c.Mishap("auth", "nobody can log in: "+a.absent(config.SourcePAM), "correct that, or set passwd_file or password_maps in the table [auth] of the configuration")}
+	return config.Problems{c.Mishap("auth", "nobody can log in: "+a.absent(config.SourcePAM), "do so, or set passwd_file or password_maps in the table [auth] of the configuration")}
 }
 
 // absent says why a source can't be asked; "" if it can.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"os/user"
 	"syscall"
 	"time"
 
@@ -156,10 +155,6 @@ func (c *checkup) open(ctx context.Context) {
 		return
 	}
 	c.accounts = nil
-	if errors.As(err, new(user.UnknownUserError)) {
-		c.fit() // which says what to do
-		c.problems(check.Error, (&accounts{config: c.config}).nobody())
-		return
-	}
 	c.problems(check.Error, err)
+	c.problems(check.Error, (&accounts{config: c.config}).nobody())
 }

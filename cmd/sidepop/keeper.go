@@ -442,6 +442,11 @@ func (k *keeper) tellAccounts() {
 		sources = append(sources, b.Name)
 	}
 	k.log.Found(name, k.backend.accounts.places.template(), sources)
+	if k.backend.accounts.pam != nil && k.config.Mailbox == "" && name != "none" {
+		if local := k.found.Local(); !local.Maildir {
+			k.log.NoMaildirs(name, local.Setting, local.File)
+		}
+	}
 }
 
 // loadPair reads the certificate of a configuration, or the MTA's; nil is none.

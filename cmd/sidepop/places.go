@@ -110,7 +110,7 @@ func (p *places) ownerOf(a *auth.Account) (index.Owner, error) {
 		return index.Owner{}, fmt.Errorf("the mail of %s belongs to user id %d, as which sidepop talks to the network: give the mail another owner", a.Name, *a.UID)
 	case *a.UID < p.minimum:
 		return index.Owner{}, fmt.Errorf("the mail of %s belongs to user id %d, and that of ids below %d is not served: "+
-			"set minimum_uid in the configuration, if that is a person", a.Name, *a.UID, p.minimum)
+			"lower minimum_uid in the configuration, if that is whose mail it should be", a.Name, *a.UID, p.minimum)
 	}
 	groups := a.Groups
 	if !slices.Contains(groups, *a.GID) {

@@ -120,6 +120,22 @@ func TestPostfixCheckVirtual(t *testing.T) {
 	expectCheck(t, broken, []string{"let the entry of " + people[1].address + " in " + tables.mailboxes + " end in a slash"}, people[1].address)
 	expectCheck(t, broken, []string{virtualDomain + " is a virtual domain of Postfix", "give the address a password"}, people[len(people)-1].address)
 
+	// What the keeper can't read, though root can.
+	for _, c := range []struct{ table, words string }{
+		{tables.mailboxes, "Postfix's virtual mailboxes (" + tables.mailboxes + " in /etc/postfix) can't be looked up"},
+		{tables.passwords, "The passwords of virtual users (" + tables.passwords + " in " + configFile + ") can't be looked up"},
+	} {
+		_, path, _ := strings.Cut(c.table, ":")
+		run(t, "", "sh", "-c", "chown postfix "+path+"*; chmod 600 "+path+"*")
+		expectCheck(t, broken, []string{c.words})
+		expectCheck(t, broken, []string{"can't be asked: ", path}, people[0].address)
+		r := try(t, people[0].password+"\n", program, "auth", "test", people[0].address)
+		if r.status != 1 || !strings.Contains(r.stderr, path) {
+			t.Errorf("auth test without %s: exit status %d, %q", path, r.status, r.stderr)
+		}
+		run(t, "", "sh", "-c", "chown root "+path+"*")
+	}
+
 	reloadPostfix(t, "virtual_uid_maps=static:200")
 	expectCheck(t, broken, []string{"Virtual mailboxes belong to user id 200", "Set minimum_uid = 200"})
 	reloadPostfix(t, "virtual_mailbox_domains=hash:/etc/postfix/none")

@@ -32,6 +32,14 @@ func (l Helper) Said(user string, messages []string) {
 	l.process().WithFields(logrus.Fields{"user": Escape(user), "line": strings.Join(messages, "; ")}).Info("PAM said")
 }
 
+// NoMaildirs: an MTA delivers the mail of system users to something else, because of
+// a setting in a file.
+func (l *Log) NoMaildirs(mta, setting, file string) {
+	l.process().WithFields(logrus.Fields{
+		"mta": mta, "path": Escape(file), "reason": Escape(setting) + `: not to Maildirs; "sidepop check" says what to change`,
+	}).Warn("mail of system users is delivered elsewhere")
+}
+
 // Found is what holds for accounts that say nothing else.
 func (l *Log) Found(mta, mailbox string, sources []string) {
 	l.process().WithFields(logrus.Fields{"mta": mta, "mailbox": mailbox, "sources": strings.Join(sources, ", ")}).Info("accounts")

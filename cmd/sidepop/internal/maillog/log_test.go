@@ -159,6 +159,29 @@ func TestNotices(t *testing.T) {
 	}
 }
 
+// TestHelper: what is told of a helper is text in every format.
+func TestHelper(t *testing.T) {
+	for _, c := range []struct {
+		log  func(Helper)
+		want string
+	}{
+		{func(h Helper) { h.Died(errors.New("e\x1b")) }, `"message":"PAM helper ended","reason":"e\\x1b"`},
+		{func(h Helper) { h.Unavailable(errors.New("e")) }, `"message":"PAM helper fails","reason":"e"`},
+		{func(h Helper) { h.Logged(7, "words") }, `"line":"words","message":"PAM helper said","pid":7`},
+		{func(h Helper) { h.Said("a\n", []string{"m1", "m2"}) }, `"line":"m1; m2","message":"PAM said"`},
+		{func(h Helper) { h.NoMaildirs("Postfix", "s = 1", "/f") }, `"message":"mail of system users is delivered elsewhere","mta":"Postfix","path":"/f","reason":"s = 1: not`},
+	} {
+		var b bytes.Buffer
+		l, err := New(&b, "info", "json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.log(Helper{l}); !strings.Contains(b.String(), c.want) {
+			t.Errorf("%s, want %s", b.String(), c.want)
+		}
+	}
+}
+
 // TestJSON: one object a line, whatever is in it.
 func TestJSON(t *testing.T) {
 	var b bytes.Buffer
