@@ -8,7 +8,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
+
+	"sidepop/auth/internal/version"
 )
 
 const (
@@ -16,37 +17,9 @@ const (
 	// a million users.
 	maxFileOctets = 64 << 20
 
-	// settleTime is how long ago a file must have changed to be trusted
-	// without reading it again: two writes within the resolution of a file
-	// system's clock (FAT has 2 s) can leave the same times and size.
-	settleTime = 2 * time.Second
-
 	// maxWarnings limits what is said about one version of a file.
 	maxWarnings = 20
 )
-
-// stamp tells versions of a file apart.
-type stamp struct {
-	device, inode uint64
-	size          int64
-	mtime, ctime  syscall.Timespec
-}
-
-func stampOf(info os.FileInfo) stamp {
-	s := info.Sys().(*syscall.Stat_t)
-	return stamp{uint64(s.Dev), s.Ino, s.Size, s.Mtim, s.Ctim}
-}
-
-// settled says whether the last change is far enough from now. A change in the
-// future, from another machine's clock, is as good as one in the past.
-func (s stamp) settled(now time.Time) bool {
-	for _, t := range []syscall.Timespec{s.mtime, s.ctime} {
-		if now.Sub(time.Unix(t.Unix())).Abs() < settleTime {
-			return false
-		}
-	}
-	return true
-}
 
 // file is one passwd file and its users as they were when it was read last.
 type file struct {
@@ -56,8 +29,8 @@ type file struct {
 
 	mu      sync.Mutex
 	users   *table // nil until read, and while the file cannot be read
-	stamp   stamp
-	settled bool // the stamp proves that users are current
+	version version.Version
+	settled bool // the version proves that users are current
 }
 
 // current gives the users of the file as it is now. It reads the file only
@@ -66,8 +39,10 @@ func (f *file) current() (*table, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	info, err := os.Stat(f.path)
-	if err == nil && f.users != nil && f.settled && stampOf(info) == f.stamp {
-		return f.users, nil
+	if err == nil && f.users != nil && f.settled {
+		if v, _ := version.Of(info); v == f.version {
+			return f.users, nil
+		}
 	}
 	// Whoever takes a file away wants nobody in: what it held is forgotten.
 	old := f.users
@@ -75,12 +50,11 @@ func (f *file) current() (*table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTemporary, err)
 	}
-	now := time.Now()
-	content, version, err := readFile(f.path)
+	content, v, settled, err := readFile(f.path)
 	if err != nil {
 		return nil, err
 	}
-	f.stamp, f.settled = version, version.settled(now)
+	f.version, f.settled = v, settled
 	if old != nil && old.content == content {
 		f.users = old
 		return old, nil
@@ -89,31 +63,33 @@ func (f *file) current() (*table, error) {
 	return f.users, nil
 }
 
-// readFile reads a file and says which version of it was read.
-func readFile(path string) (string, stamp, error) {
+// readFile reads a file, and says which version of it that is.
+func readFile(path string) (text string, v version.Version, settled bool, err error) {
+	fail := func(err error) (string, version.Version, bool, error) { return "", "", false, err }
 	// O_NONBLOCK: opening a FIFO must not wait for somebody to write to it.
 	opened, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return "", stamp{}, fmt.Errorf("%w: %w", ErrTemporary, err)
+		return fail(fmt.Errorf("%w: %w", ErrTemporary, err))
 	}
 	defer opened.Close()
 	info, err := opened.Stat()
 	if err != nil {
-		return "", stamp{}, fmt.Errorf("%w: %w", ErrTemporary, err)
+		return fail(fmt.Errorf("%w: %w", ErrTemporary, err))
 	}
 	if !info.Mode().IsRegular() {
-		return "", stamp{}, fmt.Errorf("%w: %s: not a regular file", ErrPermanent, path)
+		return fail(fmt.Errorf("%w: %s: not a regular file", ErrPermanent, path))
 	}
+	v, settled = version.Of(info)
 	var content strings.Builder
 	content.Grow(int(min(info.Size(), maxFileOctets)) + 1)
 	n, err := io.Copy(&content, io.LimitReader(opened, maxFileOctets+1))
 	if err != nil {
-		return "", stamp{}, fmt.Errorf("%w: %w", ErrTemporary, err)
+		return fail(fmt.Errorf("%w: %w", ErrTemporary, err))
 	}
 	if n > maxFileOctets {
-		return "", stamp{}, fmt.Errorf("%w: %s: larger than %d octets: split it by domain", ErrPermanent, path, maxFileOctets)
+		return fail(fmt.Errorf("%w: %s: larger than %d octets: split it by domain", ErrPermanent, path, maxFileOctets))
 	}
-	return content.String(), stampOf(info), nil
+	return content.String(), v, settled, nil
 }
 
 // table holds the users of one version of a file. Lines are kept as text and

@@ -8,10 +8,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 )
 
-// settle makes the users in memory count as proven, as they do settleTime
+// settle makes the users in memory count as proven, as they do some time
 // after the last change of the file.
 func settle(f *file) {
 	f.mu.Lock()
@@ -87,27 +86,6 @@ func TestUnchangedFileIsNotReadAgain(t *testing.T) {
 	settle(f)
 	if again, err := f.current(); err != nil || again != first {
 		t.Errorf("%v, %v: the file was read again", again, err)
-	}
-}
-
-func TestSettled(t *testing.T) {
-	now := time.Unix(1_000_000, 0)
-	at := func(d time.Duration) syscall.Timespec { return syscall.NsecToTimespec(now.Add(d).UnixNano()) }
-	for _, c := range []struct {
-		mtime, ctime time.Duration
-		want         bool
-	}{
-		{-time.Hour, -time.Hour, true},
-		{-settleTime, -settleTime, true},
-		{-time.Hour, -settleTime + 1, false},
-		{-settleTime + 1, -time.Hour, false},
-		{0, 0, false},
-		{time.Second, -time.Hour, false},
-		{time.Hour, time.Hour, true},
-	} {
-		if got := (stamp{mtime: at(c.mtime), ctime: at(c.ctime)}).settled(now); got != c.want {
-			t.Errorf("modified %v, changed %v: %v", c.mtime, c.ctime, got)
-		}
 	}
 }
 

@@ -6,12 +6,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
-	"io/fs"
-	"os"
 	"slices"
 	"sync"
 	"time"
+
+	"sidepop/auth/internal/version"
 )
 
 // maxRemembered bounds the logins in memory, about 8 MB; the oldest one gives
@@ -32,8 +31,9 @@ type memory struct {
 	mu      sync.Mutex
 	logins  map[loginKey]*list.Element // of *remembered
 	order   list.List                  // the oldest first
-	files   []version                  // as they were for all logins in memory
-	version uint64                     // counts changes of files
+	paths   []string                   // of the files
+	files   version.Version            // as they were for all logins in memory
+	changes uint64                     // of files
 }
 
 type remembered struct {
@@ -42,16 +42,9 @@ type remembered struct {
 	since   time.Time
 }
 
-// version is a file at one time.
-type version struct {
-	path   string
-	absent bool
-	stamp  stamp
-}
-
 // moment says what a login that is looked up now would rely on.
 type moment struct {
-	version uint64
+	changes uint64
 	settled bool // a further change of a file would show
 }
 
@@ -80,14 +73,14 @@ func (m *memory) key(l Login) (key loginKey) {
 // last change of a file, or nil. The moment is for put, if the login turns out to
 // be right.
 func (m *memory) find(key loginKey, age time.Duration, paths []string) (*Account, moment) {
-	files, settled := versions(paths)
+	files, settled := version.Look(paths...)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !slices.Equal(files, m.files) {
+	if files != m.files || !slices.Equal(paths, m.paths) {
 		m.clear()
-		m.files = files
+		m.paths, m.files = slices.Clone(paths), files
 	}
-	now := moment{m.version, settled}
+	now := moment{m.changes, settled}
 	element := m.logins[key]
 	if element == nil {
 		return nil, now
@@ -105,7 +98,7 @@ func (m *memory) find(key loginKey, age time.Duration, paths []string) (*Account
 func (m *memory) put(key loginKey, account *Account, at moment) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !at.settled || at.version != m.version {
+	if !at.settled || at.changes != m.changes {
 		return
 	}
 	if old := m.logins[key]; old != nil {
@@ -119,7 +112,7 @@ func (m *memory) put(key loginKey, account *Account, at moment) {
 
 // clear forgets all logins, those too that are being asked about now. With mu held.
 func (m *memory) clear() {
-	m.version++
+	m.changes++
 	clear(m.logins)
 	m.order.Init()
 }
@@ -127,26 +120,6 @@ func (m *memory) clear() {
 func (m *memory) remove(element *list.Element) {
 	delete(m.logins, element.Value.(*remembered).key)
 	m.order.Remove(element)
-}
-
-// versions looks at files. settled is false where a file has just changed, so
-// that its next change might not show, or can't be looked at.
-func versions(paths []string) (files []version, settled bool) {
-	files, settled = make([]version, len(paths)), true
-	for i, path := range paths {
-		files[i].path = path
-		info, err := os.Stat(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			files[i].absent = true
-		case err != nil:
-			settled = false
-		default:
-			files[i].stamp = stampOf(info)
-			settled = settled && files[i].stamp.settled(time.Now())
-		}
-	}
-	return files, settled
 }
 
 // clone gives a copy that has nothing in common with the account.

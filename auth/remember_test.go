@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 	"unsafe"
+
+	"sidepop/auth/internal/version"
 )
 
 // counting is a source that counts how often it is asked.
@@ -163,7 +165,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				t.Errorf("login %d is remembered: %v", n, !want)
 			}
 		}
-		at := moment{m.version, false}
+		at := moment{m.changes, false}
 		m.put(key(0), &Account{}, at)
 		if account, _ := m.find(key(0), time.Hour, nil); account != nil {
 			t.Error("a login is remembered that relies on a file which has just changed")
@@ -243,7 +245,7 @@ func BenchmarkGuardRemembered(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	time.Sleep(settleTime)
+	time.Sleep(version.SettleTime)
 	g := NewGuard(GuardOptions{CacheTime: 24 * time.Hour, Files: func() []string { return files }})
 	l := from("joe@example.org", "192.0.2.1")
 	asked := 0

@@ -2,17 +2,15 @@ package exim
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"sidepop/auth/internal/program"
+	"sidepop/auth/internal/version"
 )
 
 // tool is an exim to run, and as whom.
@@ -70,8 +68,8 @@ type state struct {
 	local      Delivery
 	domains    condition
 
-	stamps  []stamp // of files, before they were read
-	settled bool    // the stamps tell this version from a later one
+	seen    version.Version // of files, before they were read
+	settled bool            // a later version would differ
 }
 
 // read asks exim for its configuration.
@@ -88,7 +86,7 @@ func read(ctx context.Context, t tool) (*state, error) {
 	if s.config == debianConfig {
 		s.files = append(s.files, debianSettings)
 	}
-	s.stamps, s.settled = stampsOf(s.files)
+	s.seen, s.settled = version.Look(s.files...)
 
 	options, err := t.run(ctx, "-bP", "exim_user", "exim_group", "system_filter", "pid_file_path")
 	if err != nil {
@@ -223,41 +221,8 @@ func included(path string, n int) []string {
 	return all
 }
 
-// stamp tells versions of a file apart; the zero value is that of none.
-type stamp struct {
-	device, inode uint64
-	size          int64
-	mtime, ctime  syscall.Timespec
-}
-
-// settleTime is how long ago a file must have changed for its stamp to tell it
-// from a later version: two writes within the resolution of a file system's clock
-// (FAT has 2 s) can leave the same one.
-const settleTime = 2 * time.Second
-
-// stampsOf gives the stamps of files, and whether all have settled.
-func stampsOf(files []string) (stamps []stamp, settled bool) {
-	now := time.Now()
-	settled = true
-	for _, path := range files {
-		info, err := os.Stat(path)
-		if err != nil {
-			// One that cannot be seen is not read either.
-			settled = settled && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission))
-			stamps = append(stamps, stamp{})
-			continue
-		}
-		st := info.Sys().(*syscall.Stat_t)
-		stamps = append(stamps, stamp{uint64(st.Dev), st.Ino, st.Size, st.Mtim, st.Ctim})
-		for _, t := range []syscall.Timespec{st.Mtim, st.Ctim} {
-			settled = settled && now.Sub(time.Unix(t.Unix())).Abs() >= settleTime
-		}
-	}
-	return stamps, settled
-}
-
 // valid says whether the files are as they were.
 func (s *state) valid() bool {
-	stamps, _ := stampsOf(s.files)
-	return s.settled && slices.Equal(stamps, s.stamps)
+	now, _ := version.Look(s.files...)
+	return s.settled && now == s.seen
 }

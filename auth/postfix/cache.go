@@ -3,6 +3,8 @@ package postfix
 import (
 	"sync"
 	"time"
+
+	"sidepop/auth/internal/version"
 )
 
 const (
@@ -23,7 +25,7 @@ type entry struct {
 	value   string
 	found   bool
 	err     error
-	version version // of the table's files before postmap ran
+	version version.Version // of the table's files before postmap ran
 	until   time.Time
 }
 
@@ -34,7 +36,7 @@ type cache struct {
 	entries map[entryID]entry
 }
 
-func (c *cache) get(id entryID, v version, now time.Time) (entry, bool) {
+func (c *cache) get(id entryID, v version.Version, now time.Time) (entry, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.entries[id]

@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"sidepop/auth/internal/program"
+	"sidepop/auth/internal/version"
 )
 
 // parameters are those of main.cf that are read. No others are asked for, since
@@ -26,7 +26,7 @@ var parameters = []string{
 
 // config is main.cf as it was at one time. It does not change.
 type config struct {
-	version version // of main.cf
+	version version.Version // of main.cf
 	settled bool
 	values  map[string]string
 
@@ -78,7 +78,7 @@ func parseParameters(text string) map[string]string {
 // main.cf has changed.
 func (p *Postfix) current(ctx context.Context) (*config, error) {
 	file := filepath.Join(p.configDir, "main.cf")
-	v, settled := look(time.Now(), file)
+	v, settled := version.Look(file)
 	if c := p.config.Load(); c != nil && c.version == v && c.settled {
 		return c, nil
 	}
@@ -113,7 +113,7 @@ func (p *Postfix) current(ctx context.Context) (*config, error) {
 // latest is the configuration for those who can do without the newest: not with one
 // from before a change that shows, but with one that was read while it changed.
 func (p *Postfix) latest() *config {
-	v, settled := look(time.Now(), filepath.Join(p.configDir, "main.cf"))
+	v, settled := version.Look(filepath.Join(p.configDir, "main.cf"))
 	if c := p.config.Load(); c.version == v && !settled {
 		return c
 	}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sidepop/auth/internal/version"
 )
 
 // fakeConf prints main.cf, with what postconf would add.
@@ -127,7 +129,7 @@ func (f *fake) wantRuns(want int) {
 }
 
 // settle waits until all files count as settled.
-func settle() { time.Sleep(settleTime + 50*time.Millisecond) }
+func settle() { time.Sleep(version.SettleTime + 50*time.Millisecond) }
 
 // runs says how often a tool ran, and forgets it.
 func (f *fake) runs(name string) int {

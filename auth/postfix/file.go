@@ -1,53 +1,19 @@
 package postfix
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 	"syscall"
-	"time"
+
+	"sidepop/auth/internal/version"
 )
 
-const (
-	// maxFile limits a file of a table or list in bytes, which is held in memory:
-	// about half a million mailboxes.
-	maxFile = 64 << 20
-
-	// settleTime is how long ago a file must have changed for its time stamps to
-	// tell versions apart: two writes within the resolution of a file system's
-	// clock (FAT has 2 s) can leave the same ones.
-	settleTime = 2 * time.Second
-)
-
-// version tells the states of some files apart: whether each exists, and its
-// device, inode, size and times.
-type version string
-
-// look gives the version of some files, and whether another version of them
-// would differ from it. Without files there is one version, which never changes.
-func look(now time.Time, files ...string) (v version, settled bool) {
-	var b []byte
-	settled = true
-	for _, file := range files {
-		var s syscall.Stat_t
-		if err := syscall.Stat(file, &s); err != nil {
-			b = append(b, 0)
-			continue
-		}
-		b = append(b, 1)
-		b = binary.NativeEndian.AppendUint64(b, uint64(s.Dev))
-		b = binary.NativeEndian.AppendUint64(b, s.Ino)
-		b = binary.NativeEndian.AppendUint64(b, uint64(s.Size))
-		for _, t := range []syscall.Timespec{s.Mtim, s.Ctim} {
-			b = binary.NativeEndian.AppendUint64(b, uint64(t.Nano()))
-			settled = settled && now.Sub(time.Unix(t.Unix())).Abs() >= settleTime
-		}
-	}
-	return version(b), settled
-}
+// maxFile limits a file of a table or list in bytes, which is held in memory: about
+// half a million mailboxes.
+const maxFile = 64 << 20
 
 func exists(file string) bool {
 	_, err := os.Stat(file)
@@ -60,7 +26,7 @@ type parsed[T any] struct {
 	parse func(content string) (T, error)
 
 	mu      sync.Mutex
-	version version // of the value and err; "" before the first read
+	version version.Version // of the value and err; "" before the first read
 	settled bool
 	value   T
 	err     error
@@ -70,7 +36,7 @@ type parsed[T any] struct {
 func (f *parsed[T]) current() (T, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	v, settled := look(time.Now(), f.path)
+	v, settled := version.Look(f.path)
 	if v == f.version && f.settled {
 		return f.value, f.err
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"sidepop/auth/internal/program"
+	"sidepop/auth/internal/version"
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 
 // ask looks a key up with postmap(1), unless the answer is known.
 func (p *Postfix) ask(ctx context.Context, d *dict, key string) (string, bool, error) {
-	v, settled := look(time.Now(), d.files...)
+	v, settled := version.Look(d.files...)
 	id := entryID{d.dictID, key}
 	if e, ok := p.cache.get(id, v, time.Now()); ok {
 		return e.value, e.found, e.err
@@ -55,7 +56,7 @@ func (p *Postfix) ask(ctx context.Context, d *dict, key string) (string, bool, e
 
 // run waits for its turn, runs postmap, and remembers the answer; but not if
 // another version of the table could look like v.
-func (p *Postfix) run(ctx context.Context, d *dict, key string, v version, settled bool) entry {
+func (p *Postfix) run(ctx context.Context, d *dict, key string, v version.Version, settled bool) entry {
 	failed := func(err error) entry { return entry{err: fmt.Errorf("%w: %s: %w", ErrTemporary, d.shown, err)} }
 	select {
 	case p.slots <- struct{}{}:
