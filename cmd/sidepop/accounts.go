@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"sidepop/auth"
-	"sidepop/auth/helper"
 	"sidepop/auth/postfix"
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/mta"
@@ -259,132 +257,3 @@ func (a *accounts) files() (all []string) {
 	}
 	return all
 }
-
-// pamFiles are the system's users and what PAM and NSS read. Those that are not
-// there count too, since they may come.
-var pamFiles = func() []string {
-	files := []string{
-		"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/nsswitch.conf", "/etc/nologin", "/run/nologin",
-		"/etc/pam.d", "/etc/security",
-	}
-	for _, pattern := range []string{"/etc/pam.d/*", "/etc/security/*.conf"} {
-		found, _ := filepath.Glob(pattern) // the pattern is good
-		files = append(files, found...)
-	}
-	return files
-}()
-
-// pamFolders are where PAM looks for a service's file (pam.conf(5)).
-var pamFolders = []string{"/etc/pam.d", "/usr/lib/pam.d", "/usr/etc/pam.d"}
-
-// pamAbsent says why PAM can't be asked; "" if it can.
-func pamAbsent(c *config.Config) string {
-	if _, err := helperProgram(c); err != nil {
-		return err.Error()
-	}
-	if pamFile(c) == "" {
-		return fmt.Sprintf("the PAM service %s/%s is missing: copy contrib/pam.d/sidepop of sidepop's source there", pamFolders[0], c.Auth.PAMService)
-	}
-	return ""
-}
-
-// pamFile is the file of the PAM service; "" if it is missing.
-func pamFile(c *config.Config) string {
-	for _, folder := range pamFolders {
-		path := filepath.Join(folder, c.Auth.PAMService)
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return ""
-}
-
-// asksPAM says whether PAM is one of the sources of a configuration.
-func asksPAM(c *config.Config) bool {
-	return (c.Auth.Sources == nil || slices.Contains(c.Auth.Sources, config.SourcePAM)) && pamAbsent(c) == ""
-}
-
-// helpers runs the PAM helper. It goes on while configurations change. The zero
-// value, with events, is ready for use.
-type helpers struct {
-	events  pamEvents
-	ambient []uintptr // capabilities that it is given
-	pools   map[string]*helper.Pool
-}
-
-// pamEvents is told of the helper, and what modules say to users.
-type pamEvents interface {
-	helper.Events
-	Said(user string, messages []string)
-}
-
-// pool is what asks the helper of a configuration.
-func (h *helpers) pool(c *config.Config) (*helper.Pool, error) {
-	path, err := helperProgram(c)
-	if err != nil {
-		return nil, err
-	}
-	if pool := h.pools[path]; pool != nil {
-		return pool, nil
-	}
-	pool, err := helper.New(helper.Options{Command: []string{path}, Events: h.events, AmbientCaps: h.ambient})
-	if err != nil {
-		return nil, err
-	}
-	if h.pools == nil {
-		h.pools = make(map[string]*helper.Pool)
-	}
-	h.pools[path] = pool
-	return pool, nil
-}
-
-// retain ends all helpers but that of a configuration.
-func (h *helpers) retain(c *config.Config) {
-	own, _ := helperProgram(c) // without one there is nothing to be retained
-	for path, pool := range h.pools {
-		if path != own {
-			pool.Close()
-			delete(h.pools, path)
-		}
-	}
-}
-
-func (h *helpers) close() {
-	for path, pool := range h.pools {
-		pool.Close()
-		delete(h.pools, path)
-	}
-}
-
-// accountFinder has the accounts for commands of the operator, which ask for them
-// in a process of their own.
-type accountFinder struct {
-	helpers  helpers
-	accounts *accounts
-}
-
-// of gives the accounts of a configuration, the same at each call.
-func (f *accountFinder) of(ctx context.Context, c *config.Config) (*accounts, error) {
-	if f.accounts != nil {
-		return f.accounts, nil
-	}
-	found, err := mta.Detect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	f.helpers.events = silentHelper{}
-	f.accounts, err = newAccounts(ctx, c, found, &f.helpers, func(error) {}) // of others' lines
-	return f.accounts, err
-}
-
-func (f *accountFinder) close() { f.helpers.close() }
-
-// silentHelper tells nothing of a helper: what matters is in the answers.
-type silentHelper struct{}
-
-func (silentHelper) Logged(int, string) {}
-func (silentHelper) Died(error)         {}
-func (silentHelper) Unavailable(error)  {}
-func (silentHelper) Available()         {}
-
-func (silentHelper) Said(string, []string) {}

@@ -12,7 +12,7 @@
 //   - serve.go: reading the configuration, opening sockets, starting the roles;
 //     nothing that a client or a mail owner wrote is read;
 //   - front.go up to sandbox.Front: the same;
-//   - keeper.go: passwd files, TLS keys, the index's own files; everything in a
+//   - keeper*.go: passwd files, TLS keys, the index's own files; everything in a
 //     Maildir within privilege.As, as its owner, with the capabilities that
 //     internal/sandbox names;
 //   - index_*.go, as the keeper, of a server that is stopped;
