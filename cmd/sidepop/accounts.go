@@ -253,7 +253,7 @@ func (a *accounts) files() (all []string) {
 		all = append(all, p.Files()...)
 	}
 	if a.pam != nil {
-		all = append(all, pamFiles...)
+		all = append(all, pamFiles()...)
 	}
 	return all
 }

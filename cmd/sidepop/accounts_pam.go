@@ -10,22 +10,19 @@ import (
 	"sidepop/cmd/sidepop/internal/config"
 )
 
-// pamFiles are the system's users and what PAM and NSS read. Those that are not
-// there count too, since they may come.
-var pamFiles = func() []string {
-	files := []string{
-		"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/nsswitch.conf", "/etc/nologin", "/run/nologin",
-		"/etc/pam.d", "/etc/security",
-	}
-	for _, pattern := range []string{"/etc/pam.d/*", "/etc/security/*.conf"} {
-		found, _ := filepath.Glob(pattern) // the pattern is good
-		files = append(files, found...)
-	}
-	return files
-}()
-
 // pamFolders are where PAM looks for a service's file (pam.conf(5)).
 var pamFolders = []string{"/etc/pam.d", "/usr/lib/pam.d", "/usr/etc/pam.d"}
+
+// pamFiles are the system's users and what PAM and NSS read. Those that are not
+// there count too, since they may come.
+func pamFiles() []string {
+	files := []string{"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/nsswitch.conf", "/etc/nologin", "/run/nologin"}
+	for _, folder := range append([]string{"/etc/security"}, pamFolders...) {
+		found, _ := filepath.Glob(folder + "/*") // the pattern is good
+		files = append(append(files, folder), found...)
+	}
+	return files
+}
 
 // pamAbsent says why PAM can't be asked; "" if it can.
 func pamAbsent(c *config.Config) string {
