@@ -2,8 +2,10 @@ package auth
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -146,4 +148,22 @@ func TestReplacingIsSeamless(t *testing.T) {
 	}
 	over.Store(true)
 	<-done
+}
+
+// TestFiles: who remembers what the files say compares them one by one.
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	p := NewPasswd(dir+"/%d", noWarning(t))
+	var want []string
+	for n := range 9 {
+		domain := fmt.Sprintf("d%d.example", n)
+		put(t, filepath.Join(dir, domain), "joe:{PLAIN}pw\n")
+		want = append(want, filepath.Join(dir, domain))
+		if _, err := p.Verify(t.Context(), Login{User: "joe@" + domain, Password: "pw"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := p.Files(); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }

@@ -119,7 +119,7 @@ func (s *state) delivery(r *driver) Delivery {
 	if s.config == debianConfig {
 		d.File = debianSettings
 		if setting, ok := debianDelivery(debianSettings, name); ok {
-			d.Setting = setting + ", " + d.Setting
+			d.Setting = setting
 		}
 	}
 	if c := r.conditions(); c != "" {
