@@ -125,6 +125,8 @@ func (c *checkup) passwdFile(s *check.Section) {
 		return // who is in them is not known
 	case c.hidden(c.config.Auth.PasswdFile):
 		return
+	case errors.Is(err, auth.ErrTemporary):
+		return // folders says so
 	case err != nil:
 		c.Error("", "The passwd file can't be used: %v", err)
 		return

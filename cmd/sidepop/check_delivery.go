@@ -193,10 +193,20 @@ func (c *checkup) compareDelivery() {
 		c.Error("Set mailbox in "+c.file+` to that place, such as mailbox = "~/Maildir".`,
 			"%s delivers the mail of system users to Maildirs, and where these are can't be told from its configuration: %s.", c.found.Name, d.Setting)
 	case mailbox != "" && d.Template != "" && plainTemplate(mailbox) != plainTemplate(d.Template):
-		c.Error(fmt.Sprintf("Take mailbox out of %s. If mail is brought to %s by another way, change %s in %s.", c.file, mailbox, d.Setting, d.File),
+		c.Error(c.mailboxRemedy(),
 			"sidepop looks for mail in %s (mailbox in %s), and %s delivers the mail of system users to %s (%s).",
 			mailbox, c.file, c.found.Name, d.Template, d.Setting)
 	}
+}
+
+// mailboxRemedy is what to do where mailbox is not where system users' mail goes.
+func (c *checkup) mailboxRemedy() string {
+	remedy := "Take mailbox out of " + c.file + "."
+	if c.accounts != nil && c.passwd != nil && c.pam != nil {
+		remedy = fmt.Sprintf("If only users of %s have mail here, set sources = [\"passwd\"] in the table [auth] in %s. Otherwise take mailbox out of it, and give those users a home or userdb_mail.",
+			c.config.Auth.PasswdFile, c.file)
+	}
+	return fmt.Sprintf("%s If mail is brought to %s by another way, change %s in %s.", remedy, c.config.Mailbox, c.local.Setting, c.local.File)
 }
 
 // takers are the parameters of Postfix that hand all mail of system users to
