@@ -134,7 +134,7 @@ func TestPostfixInstances(t *testing.T) {
 	addVirtualUser(t, virtualBase)
 	people := virtualPeople(t)[:1]
 	tables := mapTypes[0].makeTables(t, people)
-	configurePostfix(t, virtualParameters(virtualBase, tables)...)
+	configurePostfix(t, append(virtualParameters(virtualBase, tables), "home_mailbox=Maildir/")...)
 	run(t, "", "cp", "-R", "/etc/postfix", other)
 	run(t, "", "postconf", "-c", other, "-e", "virtual_mailbox_domains="+otherDomain,
 		"virtual_mailbox_maps=inline:{carol@"+otherDomain+"=other/carol/}")
