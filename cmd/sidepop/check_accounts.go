@@ -76,7 +76,7 @@ func (c *checkup) describe(b *auth.Binding) string {
 		text = fmt.Sprintf("system users, through PAM with %s (%s)", pamFile(c.config), helper)
 	}
 	if b.Domains != nil {
-		text += ", only for " + domainNames(b.Domains)
+		text += ", only for " + strings.Join(b.Domains, ", ")
 	}
 	if b.Name == config.SourcePAM {
 		text += "; " + c.localDomains()
@@ -88,24 +88,13 @@ func (c *checkup) describe(b *auth.Binding) string {
 func (c *checkup) localDomains() string {
 	switch given := c.config.Auth.PAMDomains; {
 	case len(given) > 0:
-		return "with an address in " + domainNames(given) + " (auth.pam_domains)"
+		return "with an address in " + strings.Join(given, ", ") + " (auth.pam_domains)"
 	case given == nil && c.found != nil && c.found.Postfix != nil:
 		return "with an address in Postfix's mydestination (" + c.found.Postfix.Parameter("mydestination") + ")"
 	case given == nil && c.found != nil && c.found.Name != "":
 		return "with an address in a local domain of " + c.found.Name
 	}
 	return "with names without a domain"
-}
-
-// domainNames is a list of domains in words; "" is none.
-func domainNames(domains []string) string {
-	names := make([]string, len(domains))
-	for i, d := range domains {
-		if names[i] = d; d == "" {
-			names[i] = "names without a domain"
-		}
-	}
-	return strings.Join(names, ", ")
 }
 
 // passwdFile counts the users of a passwd file, and those who have no mailbox.

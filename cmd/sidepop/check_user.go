@@ -53,7 +53,7 @@ func (c *checkup) findAccount(ctx context.Context, name string) (found *auth.Acc
 	s := c.Section("Login as " + name)
 	for _, b := range c.Chain {
 		if !b.Serves(name) {
-			s.Fact(b.Name, "not asked: it is only for %s", domainNames(b.Domains))
+			s.Fact(b.Name, "not asked: it is only for %s", strings.Join(b.Domains, ", "))
 			continue
 		}
 		account, err := c.ask(ctx, &b, name)

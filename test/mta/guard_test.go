@@ -34,7 +34,6 @@ func TestPostfixRemembered(t *testing.T) {
 			t.Errorf("login: %q, want %s", got, want)
 		}
 	}
-	settle := func() { time.Sleep(3 * time.Second) } // until the files' times are trusted
 	settle()
 	login(statusOK, alice.password)
 	login(statusOK, alice.password)
@@ -66,6 +65,9 @@ func TestPostfixRemembered(t *testing.T) {
 	run(t, "", "chage", "--expiredate", "2020-01-01", alice.name)
 	login(statusAuth, alice.password)
 }
+
+// settle waits until the files' times are trusted.
+func settle() { time.Sleep(3 * time.Second) }
 
 // TestPostfixThrottle has failures slow down the address that they come from, but
 // nobody else's, and not the user's at home.

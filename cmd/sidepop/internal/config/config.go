@@ -68,7 +68,7 @@ type Auth struct {
 	Sources []string // of [Sources], in order; nil: those that there are
 
 	PasswdFile    string   // may hold %d; empty: there is none
-	PasswdDomains []string // those that the file is asked for, "" for names without; nil: all
+	PasswdDomains []string // those that the file is asked for; nil: all
 
 	PAMService string
 	PAMHelper  string   // the program; empty: where it is installed
