@@ -19,7 +19,7 @@ var parameters = []string{
 	"recipient_delimiter", "double_bounce_sender", "owner_request_special",
 	"virtual_transport", "virtual_mailbox_domains", "virtual_mailbox_maps", "virtual_mailbox_base",
 	"virtual_uid_maps", "virtual_gid_maps", "virtual_minimum_uid",
-	"local_transport", "mailbox_transport_maps", "mailbox_transport", "mailbox_command_maps",
+	"alias_maps", "virtual_alias_maps", "local_transport", "mailbox_transport_maps", "mailbox_transport", "mailbox_command_maps",
 	"mailbox_command", "home_mailbox", "mail_spool_directory",
 	"smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file",
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -27,9 +26,8 @@ func (c *checkup) aliases(ctx context.Context, s *check.Section, name string) {
 
 // alias looks a name up in the tables of a parameter.
 func (c *checkup) alias(ctx context.Context, s *check.Section, p *postfix.Postfix, parameter, name string) {
-	out, err := exec.CommandContext(ctx, "postconf", "-c", p.ConfigDir(), "-xh", parameter).Output()
-	tables := strings.TrimSpace(string(out))
-	if err != nil || tables == "" {
+	tables := p.Parameter(parameter)
+	if tables == "" {
 		return
 	}
 	t, err := p.Table(tables)

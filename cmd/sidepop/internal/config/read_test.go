@@ -182,6 +182,7 @@ func TestProblems(t *testing.T) {
 		{minimal + "auth.postfix = \"/etc/postfix\"", `f:3: auth.postfix: "/etc/postfix", expected a list of folders, from /, such as ["/etc/postfix"]`},
 		{minimal + "auth.password_maps = \"/etc/postfix/pw\"", `f:3: auth.password_maps: "/etc/postfix/pw", expected Postfix tables, such as "hash:/etc/postfix/passwords"`},
 		{minimal + "auth.allow = \"10.0.0.0/8\"", `f:3: auth.allow: "10.0.0.0/8", expected a list of networks and addresses, such as ["10.0.0.0/8", "2001:db8::1", "local"]`},
+		{minimal + "auth.allow = []", `f:3: auth.allow: a list, expected a list of networks and addresses, such as ["10.0.0.0/8", "2001:db8::1", "local"]`},
 		{minimal + "auth.allow = [10]", `f:3: auth.allow: a list, expected a list of networks and addresses, such as ["10.0.0.0/8", "2001:db8::1", "local"]`},
 		{minimal + "auth.user_networks = []", `f:3: auth.user_networks: a list, expected a table, such as { "joe" = ["10.0.0.0/8"], "@example.org" = ["local"] }`},
 		{minimal + "auth.failure_delay = \"2m\"", `f:3: auth.failure_delay: "2m", expected a time from "10ms" to "1m", such as "90s" or "1h30m"`},

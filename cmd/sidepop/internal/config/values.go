@@ -167,6 +167,7 @@ func list(to *[]string, expected string, valid func(string) bool) setter {
 func networks(to *auth.Networks) setter {
 	return func(value any) error {
 		items, ok := value.([]any)
+		ok = ok && len(items) > 0 // none could be taken for any
 		texts := make([]string, len(items))
 		for i, item := range items {
 			if texts[i], ok = item.(string); !ok {
