@@ -42,7 +42,8 @@ const (
 // without an address, and those of ::1, have the zero value.
 type addressKey [16]byte
 
-// accountKey is a keyed hash of a folded user name.
+// accountKey is a keyed hash of a folded user name, or of what all names of an account
+// have in common.
 type accountKey [16]byte
 
 // who makes an attempt, on what.
