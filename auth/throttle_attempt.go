@@ -28,7 +28,7 @@ func (t *throttle) enter(w who) (*attempt, error) {
 	a.places = w.places(a.regular)
 	a.turns = t.admit(a.places, maxAttempts-*a.underWay())
 	if a.turns == nil {
-		return nil, fmt.Errorf("%w", ErrBusy)
+		return nil, ErrBusy
 	}
 	*a.underWay()++
 	return a, nil

@@ -64,7 +64,8 @@ func (a *accounts) nobody() error {
 	if c.Auth.Sources != nil || slices.ContainsFunc(config.Sources, func(source string) bool { return a.absent(source) == "" }) {
 		return nil
 	}
-	return config.Problems{c.Mishap("auth", "nobody can log in: "+a.absent(config.SourcePAM), "do so, or set passwd_file or password_maps in the table [auth] of the configuration")}
+	return config.Problems{c.Problem("auth", "nobody can log in: "+a.absent(config.SourcePAM)).
+		WithRemedy("do so, or set passwd_file or password_maps in the table [auth] of the configuration")}
 }
 
 // absent says why a source can't be asked; "" if it can.

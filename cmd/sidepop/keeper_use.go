@@ -30,8 +30,8 @@ func (k *keeper) detect() {
 // unknownPlace: an MTA that can't be asked is all that says where mail is. A guess
 // might show empty mailboxes, and clients would take all mail for new later.
 func unknownPlace(c *config.Config, mute error) error {
-	return config.Problems{c.Mishap("mailbox", fmt.Sprintf("the mail server can't be asked where it delivers: %v", mute),
-		"correct what it complains of, or set mailbox in the configuration")}
+	return config.Problems{c.Problem("mailbox", fmt.Sprintf("the mail server can't be asked where it delivers: %v", mute)).
+		WithRemedy("correct what it complains of, or set mailbox in the configuration")}
 }
 
 // reload makes another configuration hold: what the supervisor asks for in a line,
@@ -140,7 +140,7 @@ func noCertificate(c *config.Config, found *mta.MTA) *config.Problem {
 		text += ", and " + found.Name + " has none"
 		remedy += ", or give one to " + found.Name
 	}
-	return c.Mishap("tls", text, remedy)
+	return c.Problem("tls", text).WithRemedy(remedy)
 }
 
 // certificateFiles are those of a configuration, or of the MTA; empty: there are

@@ -45,8 +45,8 @@ func (c *Config) checkUser(euid int) *Problem {
 	u, err := user.Lookup(c.User)
 	switch {
 	case err != nil:
-		return c.Mishap("user", fmt.Sprintf("this machine has no user %q", c.User),
-			"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "+c.User)
+		return c.Problem("user", fmt.Sprintf("this machine has no user %q", c.User)).
+			WithRemedy("useradd --system --user-group --no-create-home --shell /usr/sbin/nologin " + c.User)
 	case u.Uid == "0":
 		return c.Problem("user", fmt.Sprintf("%q has the user id 0, expected a user without root's rights, and one that owns nothing", c.User))
 	}

@@ -223,11 +223,14 @@ func (d *decoder) problem(key, text string) {
 }
 
 // Problem is a problem with a key's value.
-func (c *Config) Problem(key, text string) *Problem { return c.Mishap(key, text, "") }
+func (c *Config) Problem(key, text string) *Problem {
+	return &Problem{File: c.file, Line: c.place(key), Key: key, Text: text}
+}
 
-// Mishap is a problem of the machine that a key has to do with, and what to do.
-func (c *Config) Mishap(key, text, remedy string) *Problem {
-	return &Problem{File: c.file, Line: c.place(key), Key: key, Text: text, Remedy: remedy}
+// WithRemedy adds what to do.
+func (p *Problem) WithRemedy(remedy string) *Problem {
+	p.Remedy = remedy
+	return p
 }
 
 // place is the line of a key or, for one that is not there, of its table or
