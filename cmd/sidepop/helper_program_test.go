@@ -25,7 +25,7 @@ func TestHelperIsTrusted(t *testing.T) {
 		{"somebody's, named in the configuration", 0o755, 0o755, 12345, "belongs to user id 12345"},
 		{"everybody's", 0o755, 0o757, 0, "can be changed by everybody"},
 		{"in everybody's folder", 0o777, 0o755, 0, "can be replaced by everybody"},
-		{"not executable", 0o755, 0o644, 0, "is not a program"},
+		{"not executable", 0o755, 0o644, 0, "is not executable"},
 	} {
 		if c.owner != 0 && os.Geteuid() != 0 {
 			continue
