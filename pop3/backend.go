@@ -14,7 +14,11 @@ type Peer struct {
 	Session string         // identifies the connection in logs
 	Remote  netip.AddrPort // the client; the zero value where the transport has no addresses
 	Local   netip.AddrPort // the address that the client connected to
-	TLS     *tls.ConnectionState
+
+	// TLS is nil for a connection in plaintext. Where a proxy has ended the TLS
+	// ([Relayed]) HandshakeComplete is false, and there is no keying material to
+	// export.
+	TLS *tls.ConnectionState
 
 	// Secure says that a password may cross this connection as it is: it is
 	// encrypted, or both its ends are on the loopback interface, or the

@@ -70,6 +70,7 @@ var (
 	errNoUser      = misuse("USER comes first")
 	errBase64      = misuse("the response is not base64")
 	errNoTLS       = misuse("TLS is not available")
+	errTLSFirst    = misuse("connections begin with TLS on this port")
 	errTLSActive   = misuse("TLS is active already")
 	errSTLSAfter   = misuse("STLS comes before UTF8")
 	errLanguage    = misuse("language not available")

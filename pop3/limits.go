@@ -60,6 +60,11 @@ const (
 	// the client is taken for a flood and disconnected.
 	maxSkip = 64 << 10
 
+	// handshakeWait bounds a TLS handshake: two round trips and one signature. A
+	// client that expects plaintext where TLS comes first says nothing, and must
+	// not be left waiting for as long as a login may take.
+	handshakeWait = 30 * time.Second
+
 	// goodbye bounds the write that tells a client why it is disconnected.
 	goodbye = 2 * time.Second
 )

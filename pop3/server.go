@@ -61,6 +61,17 @@ func (t Settings) filled() *Settings {
 	return &t
 }
 
+// Relayed is a connection that a proxy hands on. Its addresses are those of the
+// client. It never counts as one within this machine, however near the proxy is.
+type Relayed interface {
+	net.Conn
+
+	// Terminated is the TLS that the proxy has ended with the client, without keying
+	// material and with HandshakeComplete false; nil: there is none. Where the
+	// server does the handshake itself it does not count.
+	Terminated() *tls.ConnectionState
+}
+
 // Server serves POP3 connections from a [Backend]. Its fields are not changed
 // once it serves.
 type Server struct {
@@ -254,7 +265,12 @@ func (s *Server) newSession(conn net.Conn) *session {
 		},
 		begun: time.Now(),
 	}
-	c.peer.Secure = c.settings.AllowPlaintext || local(conn.RemoteAddr()) && local(conn.LocalAddr())
+	relayed, isRelayed := conn.(Relayed)
+	if isRelayed {
+		c.peer.TLS = relayed.Terminated()
+	}
+	c.peer.Secure = c.settings.AllowPlaintext || c.peer.TLS != nil ||
+		!isRelayed && local(conn.RemoteAddr()) && local(conn.LocalAddr())
 	c.in = input{wait: c.beforeRead}
 	c.use(conn)
 	return c

@@ -55,6 +55,9 @@ func (c *session) serve(implicit bool) {
 		return
 	}
 	c.greet()
+	if c.conn == c.transport {
+		c.expectPlaintext()
+	}
 	for !c.ended {
 		line, err := c.in.line(c.lineLimit)
 		c.until = time.Time{}
@@ -74,6 +77,23 @@ func (c *session) serve(implicit bool) {
 	// maildrop free.
 	c.closeDrop()
 	c.sendRest()
+}
+
+// recordHandshake is the first octet of a TLS client (RFC 8446, section 5.1), and of
+// no command.
+const recordHandshake = 0x16
+
+var errTLSHere = errors.New("the client begins with TLS, and connections begin in plaintext here: it is set to another port, or to TLS instead of STLS")
+
+// expectPlaintext waits for the first of what the client says, and ends the session
+// if that is TLS: the client waits for an answer in TLS, and may wait for long.
+func (c *session) expectPlaintext() {
+	switch err := c.in.fill(); {
+	case err != nil:
+		c.disconnected(err)
+	case c.in.buf[0] == recordHandshake:
+		c.end(ReasonHandshake, errTLSHere)
+	}
 }
 
 // execute runs one command.
@@ -309,12 +329,16 @@ func (c *session) saslLimit([]byte) int { return c.settings.Limits.SASLLine + le
 // startTLS does the server's side of the handshake.
 func (c *session) startTLS() bool {
 	c.in.discard() // whatever came in plaintext is nobody's
+	c.peer.TLS = nil
 	if c.settings.TLS == nil {
 		c.end(ReasonHandshake, errNoTLS)
 		return false
 	}
 	conn := tls.Server(c.transport, c.settings.TLS)
 	c.until = c.loginDeadline()
+	if soon := time.Now().Add(handshakeWait); soon.Before(c.until) {
+		c.until = soon
+	}
 	err := c.beforeRead()
 	if err == nil {
 		err = c.transport.SetWriteDeadline(c.until)
@@ -330,12 +354,25 @@ func (c *session) startTLS() bool {
 		return false
 	default:
 		c.end(ReasonHandshake, handshakeError(err))
+		c.answerPlaintext(err)
 		return false
 	}
 	state := conn.ConnectionState()
 	c.peer.TLS, c.peer.Secure = &state, true
 	c.use(conn)
 	return true
+}
+
+// answerPlaintext tells a client that does not speak TLS, which waits for a greeting
+// or has sent a command, that it should.
+func (c *session) answerPlaintext(err error) {
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) && record.Conn != nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = c.transport.SetDeadline(time.Now().Add(goodbye))
+		if _, err := io.WriteString(c.transport, "-ERR "+errTLSFirst.Error()+"\r\n"); err == nil {
+			linger(c.transport, c.transport)
+		}
+	}
 }
 
 // handshakeError says what a handshake failed of, where Go's words don't.
@@ -347,7 +384,7 @@ func handshakeError(err error) error {
 	case errors.Is(err, io.EOF):
 		return errors.New("the client left during the handshake")
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return errors.New("the client did not finish the handshake in time")
+		return errors.New("the client did not finish the handshake in time: if it sent nothing, it waits for a greeting in plaintext, and is set to another port or to TLS")
 	}
 	return err
 }

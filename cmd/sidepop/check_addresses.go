@@ -31,7 +31,12 @@ func (c *checkup) addresses(ctx context.Context) {
 	for _, l := range []struct {
 		protocol string
 		all      []netip.AddrPort
-	}{{"pop3", c.config.Listen.POP3}, {"pop3s", c.config.Listen.POP3S}} {
+	}{
+		{plainSocket, c.config.Listen.POP3},
+		{tlsSocket, c.config.Listen.POP3S},
+		{plainLegacySocket, c.config.Listen.POP3Legacy},
+		{tlsLegacySocket, c.config.Listen.POP3SLegacy},
+	} {
 		for _, a := range l.all {
 			s.Fact(l.protocol, "%s: %s", a, c.address(ctx, a, taken))
 		}

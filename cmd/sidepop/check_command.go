@@ -103,7 +103,7 @@ func (c *checkup) machine(ctx context.Context) {
 	c.mailboxes()
 	c.logins(ctx)
 	c.secrets()
-	c.certificate()
+	c.certificates()
 	c.addresses(ctx)
 	c.limits(ctx)
 	c.folders()

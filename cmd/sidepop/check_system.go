@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -124,14 +125,16 @@ func (c *checkup) condition(path string) string {
 // fit finds out whether the configuration fits the machine. Files are read with
 // the rights that the keeper has.
 func (c *checkup) fit() {
-	complete := *c.config
-	complete.TLS.Certificate, complete.TLS.Key = certificateFiles(c.config, c.found)
 	var err error
-	privilege.WithoutOverride(func() { err = complete.Check(os.Geteuid()) })
+	privilege.WithoutOverride(func() { err = c.config.Check(os.Geteuid()) })
+	files := map[string][]string{
+		"tls.certificate": {c.config.TLS.Certificate}, "tls.key": {c.config.TLS.Key}, "auth.passwd_file": {c.config.Auth.PasswdFile},
+	}
+	for _, f := range c.config.TLS.Certificates {
+		files["tls.certificates"] = append(files["tls.certificates"], f.Certificate, f.Key)
+	}
 	for _, p := range problemsOf(err) {
-		if c.hidden(map[string]string{
-			"tls.certificate": complete.TLS.Certificate, "tls.key": complete.TLS.Key, "auth.passwd_file": c.config.Auth.PasswdFile,
-		}[p.Key]) {
+		if slices.ContainsFunc(files[p.Key], c.hidden) {
 			continue
 		}
 		c.problems(check.Error, config.Problems{p})

@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/inbound"
 	"sidepop/cmd/sidepop/internal/privilege"
 	"sidepop/cmd/sidepop/internal/sandbox"
 	"sidepop/pop3"
@@ -35,9 +37,10 @@ type front struct {
 	server pop3.Server
 	counts counts
 
+	tls *certs.Server
+
 	mu       sync.Mutex
 	settings settings      // the latest
-	tls      *tls.Config   // one for all, so that sessions can be resumed
 	stands   chan struct{} // closed when the keeper has told its settings
 	once     sync.Once     // for that
 }
@@ -65,9 +68,15 @@ func runFront(r *role) error {
 	case <-f.stands:
 	case <-time.After(keeperWait):
 	}
+	for i := range ls {
+		ls[i].Listener = f.inbound(ls[i])
+	}
 	failed := start(&f.server, ls)
 	for _, l := range ls {
-		r.log.Listening(l.protocol(), l.Addr())
+		r.log.Listening(l.name, l.Addr())
+		if l.legacy {
+			r.log.Legacy(l.name, l.Addr())
+		}
 	}
 	r.log.Ready(version())
 	r.notify.ready()
@@ -110,7 +119,7 @@ func (f *front) confine() error {
 
 // connect sets the protocol up, with the keeper behind it.
 func (f *front) connect(ctx context.Context) {
-	f.tls, f.stands = certs.ServerConfig(f.client.Certificate), make(chan struct{})
+	f.tls, f.stands = certs.NewServer(f.client.Certificate, inbound.Legacy), make(chan struct{})
 	f.client.Path = config.KeeperSocket
 	f.client.Counts = f.counts.wire
 	f.client.Pushed = f.pushed
@@ -127,15 +136,37 @@ func (f *front) pushed(data []byte) {
 		f.log.KeeperReachable(fmt.Errorf("its settings can't be understood: is it of another version? %w", err))
 		return
 	}
+	f.tls.Apply(s.TLS)
 	t := s.pop3()
 	if f.client.HasCertificates() {
-		t.TLS = f.tls
+		t.TLS = f.tls.Config()
 	}
 	f.server.Apply(t)
 	f.mu.Lock()
 	f.settings = s
 	f.mu.Unlock()
 	f.once.Do(func() { close(f.stands) })
+}
+
+// inbound accepts connections from a listener, through proxies too.
+func (f *front) inbound(l listener) net.Listener {
+	return &inbound.Listener{
+		Listener: l.Listener,
+		Legacy:   l.legacy,
+		Proxy: func(a netip.Addr) bool {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.settings.isProxy(a)
+		},
+		Refused: func(proxy, local net.Addr, reason error) {
+			f.server.Events.Refused(pop3.Peer{Remote: addrPort(proxy), Local: addrPort(local)}, reason)
+		},
+	}
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	p := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
 // run serves until a signal. What a hangup or the supervisor would tell, the

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -46,9 +45,9 @@ type keeper struct {
 	knowing sync.WaitGroup // see know
 	forget  context.CancelFunc
 
-	pair    *certs.Pair // nil without a certificate
-	backend *backend
-	apop    bool // was offered at the last push
+	certificates *certs.Store
+	backend      *backend
+	apop         bool // was offered at the last push
 }
 
 // runKeeper opens its sockets, gives up what it does not need, and serves.
@@ -164,7 +163,7 @@ func (k *keeper) open() (err error) {
 }
 
 // push tells the front what it needs to know, or, with an error, nothing.
-func (k *keeper) push(c *config.Config, pair *certs.Pair, b *backend) error {
+func (k *keeper) push(c *config.Config, certificates *certs.Store, b *backend) error {
 	data, err := settingsOf(c).encode()
 	if err != nil {
 		return err
@@ -173,9 +172,9 @@ func (k *keeper) push(c *config.Config, pair *certs.Pair, b *backend) error {
 		Settings: data,
 		Plain:    b.Offer(pop3.Peer{}),
 		Secure:   b.Offer(pop3.Peer{Secure: true}),
-	}
-	if pair != nil {
-		state.Certificates = []tls.Certificate{pair.Current()}
+
+		Certificates: certificates.Current(),
+		OldSchemes:   c.TLS.Profile == config.ProfileLegacy,
 	}
 	if err := k.server.Push(state); err != nil {
 		return err
@@ -192,7 +191,7 @@ func (k *keeper) run(l *net.UnixListener) error {
 			failed <- fmt.Errorf("the keeper's socket: %w", err)
 		}
 	}()
-	look := time.NewTicker(certs.CheckInterval)
+	look := time.NewTicker(certs.LookInterval)
 	defer look.Stop()
 	k.log.Ready(version())
 	k.notify.ready()
@@ -211,6 +210,8 @@ func (k *keeper) run(l *net.UnixListener) error {
 		case err := <-failed:
 			return err
 		case <-look.C:
+			k.refresh()
+		case <-k.certificates.Changed():
 			k.refresh()
 		case act := <-next:
 			if act() {
@@ -249,17 +250,17 @@ func (k *keeper) shutdown() error {
 // waited for without a bound.
 const keeperPatience = 2 * time.Second
 
-// refresh tells the front when its certificate, or what it may offer, has
+// refresh tells the front when its certificates, or what it may offer, have
 // changed by a change of a file.
 func (k *keeper) refresh() {
-	changed := k.pair != nil && k.pair.Refresh()
+	changed := k.certificates.Refresh()
 	if apop := k.backend.Offer(pop3.Peer{}).APOP; apop != k.apop {
 		changed = true
 	}
 	if !changed {
 		return
 	}
-	if err := k.push(k.config, k.pair, k.backend); err != nil {
+	if err := k.push(k.config, k.certificates, k.backend); err != nil {
 		k.log.Fault(err)
 	}
 }

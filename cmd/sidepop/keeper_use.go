@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"sidepop/auth"
-	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/mta"
 	"sidepop/pop3/wire"
@@ -71,17 +70,22 @@ func (k *keeper) nextConfig(line []byte) (next *config.Config, held []string, nu
 }
 
 // use makes a configuration hold, or, with an error, leaves everything as it is.
-func (k *keeper) use(next *config.Config) error {
+func (k *keeper) use(next *config.Config) (err error) {
 	if k.mute != nil {
 		if next.Mailbox == "" {
 			return unknownPlace(next, k.mute)
 		}
 		k.log.Fault(fmt.Errorf("find out about the MTA: %w", k.mute))
 	}
-	pair, err := k.loadPair(next)
+	certificates, err := k.openCertificates(next)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			certificates.Close()
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), detectTime)
 	defer cancel()
 	accounts, err := newAccounts(ctx, next, k.found, &k.helpers, k.events.Accounts)
@@ -90,10 +94,13 @@ func (k *keeper) use(next *config.Config) error {
 	}
 	// Logins that begin before the end may be found right by what held until now.
 	backend := newBackend(next, accounts, k.guard.Anew(), &k.sessions, k.index)
-	if err := k.push(next, pair, backend); err != nil {
+	if err := k.push(next, certificates, backend); err != nil {
 		return err
 	}
-	k.config, k.pair, k.backend = next, pair, backend
+	if k.certificates != nil {
+		k.certificates.Close()
+	}
+	k.config, k.certificates, k.backend = next, certificates, backend
 	k.helpers.retain(next)
 	k.tellAccounts()
 	k.guard.Set(guardOptions(next, accounts))
@@ -120,36 +127,6 @@ func (k *keeper) tellAccounts() {
 			k.log.NoMaildirs(name, local.Setting, local.File)
 		}
 	}
-}
-
-// loadPair reads the certificate of a configuration, or the MTA's; nil is none.
-func (k *keeper) loadPair(c *config.Config) (*certs.Pair, error) {
-	certificate, key := certificateFiles(c, k.found)
-	switch {
-	case certificate != "":
-		return certs.Load(certificate, key, k.events)
-	case len(c.Listen.POP3S) > 0:
-		return nil, config.Problems{noCertificate(c, k.found)}
-	}
-	return nil, nil
-}
-
-func noCertificate(c *config.Config, found *mta.MTA) *config.Problem {
-	text, remedy := "there is no certificate, which connections to listen.pop3s need", "set certificate and key in the table [tls] of the configuration"
-	if found != nil && found.Name != "" {
-		text += ", and " + found.Name + " has none"
-		remedy += ", or give one to " + found.Name
-	}
-	return c.Problem("tls", text).WithRemedy(remedy)
-}
-
-// certificateFiles are those of a configuration, or of the MTA; empty: there are
-// none.
-func certificateFiles(c *config.Config, found *mta.MTA) (certificate, key string) {
-	if c.TLS.Certificate != "" || found == nil {
-		return c.TLS.Certificate, c.TLS.Key
-	}
-	return found.Certificate()
 }
 
 func guardOptions(c *config.Config, a *accounts) auth.GuardOptions {

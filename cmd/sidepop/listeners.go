@@ -15,14 +15,22 @@ import (
 // listener is a socket with what is spoken there.
 type listener struct {
 	net.Listener
-	implicitTLS bool
+	listenerKind
 }
 
-func (l listener) protocol() string {
-	if l.implicitTLS {
-		return "pop3s"
-	}
-	return "pop3"
+// listenerKind is what is spoken on a socket.
+type listenerKind struct {
+	name        string // as sockets that are passed on have it
+	implicitTLS bool
+	legacy      bool // with old devices
+	addresses   func(*config.Listen) []netip.AddrPort
+}
+
+var listenerKinds = []listenerKind{
+	{plainSocket, false, false, func(l *config.Listen) []netip.AddrPort { return l.POP3 }},
+	{tlsSocket, true, false, func(l *config.Listen) []netip.AddrPort { return l.POP3S }},
+	{plainLegacySocket, false, true, func(l *config.Listen) []netip.AddrPort { return l.POP3Legacy }},
+	{tlsLegacySocket, true, true, func(l *config.Listen) []netip.AddrPort { return l.POP3SLegacy }},
 }
 
 // listen opens all sockets of a configuration, or none.
@@ -34,20 +42,16 @@ func listen(l config.Listen) (all []listener, err error) {
 		}
 	}()
 	everywhere := wildcards(l)
-	open := func(as []netip.AddrPort, implicitTLS bool) error {
-		for _, a := range as {
+	for _, k := range listenerKinds {
+		for _, a := range k.addresses(&l) {
 			l, err := net.Listen(network(a, everywhere), a.String())
 			if err != nil {
-				return listenError(a, err)
+				return all, listenError(a, err)
 			}
-			all = append(all, listener{l, implicitTLS})
+			all = append(all, listener{l, k})
 		}
-		return nil
 	}
-	if err := open(l.POP3, false); err != nil {
-		return all, err
-	}
-	return all, open(l.POP3S, true)
+	return all, nil
 }
 
 func closeAll(ls []listener) {
@@ -59,8 +63,8 @@ func closeAll(ls []listener) {
 // wildcards is the ports that are asked for on every IPv4 address.
 func wildcards(l config.Listen) map[uint16]bool {
 	ports := make(map[uint16]bool)
-	for _, as := range [][]netip.AddrPort{l.POP3, l.POP3S} {
-		for _, a := range as {
+	for _, k := range listenerKinds {
+		for _, a := range k.addresses(&l) {
 			if a.Addr().Is4() && a.Addr().IsUnspecified() {
 				ports[a.Port()] = true
 			}
@@ -112,7 +116,7 @@ func start(s *pop3.Server, ls []listener) <-chan error {
 		}
 		go func() {
 			if err := serve(l); !errors.Is(err, pop3.ErrServerClosed) {
-				failed <- fmt.Errorf("%s on %s: %w", l.protocol(), l.Addr(), err)
+				failed <- fmt.Errorf("%s on %s: %w", l.name, l.Addr(), err)
 			}
 		}()
 	}

@@ -223,21 +223,23 @@ const (
 
 // Names of passed sockets.
 const (
-	plainSocket  = "pop3"
-	tlsSocket    = "pop3s"
-	keeperSocket = "keeper"
+	plainSocket       = "pop3"
+	tlsSocket         = "pop3s"
+	plainLegacySocket = "pop3-legacy" // for old devices
+	tlsLegacySocket   = "pop3s-legacy"
+	keeperSocket      = "keeper"
 )
 
 // passedListeners makes listeners of passed sockets.
 func passedListeners(sockets map[string][]*os.File) (all []listener, err error) {
-	for name, implicitTLS := range map[string]bool{plainSocket: false, tlsSocket: true} {
-		for _, f := range sockets[name] {
+	for _, k := range listenerKinds {
+		for _, f := range sockets[k.name] {
 			l, err := net.FileListener(f)
 			if err != nil {
-				return all, fmt.Errorf("the passed socket %s can't be used: %w", name, err)
+				return all, fmt.Errorf("the passed socket %s can't be used: %w", k.name, err)
 			}
 			_ = f.Close()
-			all = append(all, listener{l, implicitTLS})
+			all = append(all, listener{l, k})
 		}
 	}
 	return all, nil

@@ -223,7 +223,7 @@ func (s *server) startFront() (err error) {
 		if err != nil {
 			return err
 		}
-		sockets, names = append(sockets, fs...), append(names, l.protocol())
+		sockets, names = append(sockets, fs...), append(names, l.name)
 	}
 	s.front, err = s.startRole(frontRole, sockets, names)
 	return err

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"net/netip"
 	"os"
+	"slices"
 	"time"
 
+	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/pop3"
 )
@@ -18,6 +21,8 @@ type settings struct {
 	UTF8Headers pop3.UTF8Policy `json:"utf8_headers"`
 	Hostname    string          `json:"hostname"`
 	Expire      string          `json:"expire"`
+	TLS         certs.Protocols `json:"tls"`
+	Proxies     []netip.Prefix  `json:"proxies"`
 
 	ShutdownTime time.Duration `json:"shutdown_time"`
 }
@@ -29,6 +34,8 @@ func settingsOf(c *config.Config) settings {
 		UTF8Headers: c.POP3.UTF8Headers,
 		Hostname:    cmp.Or(c.Hostname, machineName()),
 		Expire:      c.POP3.Expire,
+		TLS:         c.TLS.Protocols(),
+		Proxies:     c.Listen.Proxies,
 
 		ShutdownTime: c.Limits.ShutdownTime,
 	}
@@ -51,6 +58,11 @@ func decodeSettings(data []byte) (s settings, err error) {
 	d.DisallowUnknownFields()
 	err = d.Decode(&s)
 	return s, err
+}
+
+// isProxy says whether an address is a proxy's.
+func (s settings) isProxy(a netip.Addr) bool {
+	return slices.ContainsFunc(s.Proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // of the protocol.

@@ -10,7 +10,8 @@ import (
 )
 
 // schemes are the ways of signing that TLS 1.2 and 1.3 have (RFC 8446, section
-// 4.2.3), without those of SHA-1. A packet has the index.
+// 4.2.3), without those of SHA-1, and from oldSchemes on those of TLS 1.0 and 1.1. A
+// packet has the index.
 var schemes = [...]crypto.SignerOpts{
 	crypto.Hash(0), // Ed25519, which signs the message itself
 	crypto.SHA256,  // ECDSA, or RSA with PKCS #1 v1.5
@@ -19,7 +20,11 @@ var schemes = [...]crypto.SignerOpts{
 	&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256},
 	&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA384},
 	&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA512},
+	crypto.MD5SHA1, // RSA (RFC 4346, section 7.4.3)
+	crypto.SHA1,    // ECDSA (RFC 4492, section 5.4)
 }
+
+const oldSchemes = 7
 
 var errScheme = errors.New("a way of signing that TLS does not have with this key")
 
@@ -47,9 +52,9 @@ func checkScheme(public crypto.PublicKey, opts crypto.SignerOpts, digest []byte)
 	case ed25519.PublicKey:
 		right = !hashed
 	case *ecdsa.PublicKey:
-		right = hashed && !pss
+		right = hashed && !pss && opts.HashFunc() != crypto.MD5SHA1
 	case *rsa.PublicKey:
-		right = hashed
+		right = hashed && opts.HashFunc() != crypto.SHA1
 	}
 	if !right {
 		return errScheme

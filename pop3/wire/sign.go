@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -32,7 +31,7 @@ func (f *control) takeSign(d *decoder) error {
 	request := d.uint(1<<64 - 1)
 	var id identity
 	copy(id[:], d.fixed(len(id)))
-	scheme := schemes[d.int(len(schemes)-1)]
+	scheme := d.int(len(schemes) - 1)
 	digest := bytes.Clone(d.bytes(maxSigned))
 	if err := d.end(); err != nil {
 		return err
@@ -62,17 +61,22 @@ func (f *control) takeSign(d *decoder) error {
 	return nil
 }
 
-func (f *control) sign(id identity, scheme crypto.SignerOpts, digest []byte) (signature []byte, err error) {
+func (f *control) sign(id identity, number int, digest []byte) (signature []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			f.server.Events.Failed(f.peer, "", "sign", fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 			err = errFault
 		}
 	}()
-	key := f.server.state.Load().key(id, time.Now())
+	state := f.server.state.Load()
+	key := state.key(id, time.Now())
 	if key == nil {
 		return nil, errNoKey
 	}
+	if number >= oldSchemes && !state.old {
+		return nil, errScheme
+	}
+	scheme := schemes[number]
 	if err := checkScheme(key.Public(), scheme, digest); err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func handshake(t testing.TB, f *front, name string, root tls.Certificate, versio
 		b, err := l.Accept()
 		if err == nil {
 			_ = b.SetDeadline(time.Now().Add(patience))
-			err = tls.Server(b, &tls.Config{GetCertificate: f.Certificate}).Handshake()
+			err = tls.Server(b, &tls.Config{GetCertificate: f.Certificate, MinVersion: tls.VersionTLS10}).Handshake()
 			_ = b.Close()
 		}
 		result <- err
@@ -114,6 +114,66 @@ func TestHandshakes(t *testing.T) {
 	}
 	if told := k.events.String(); told != "" {
 		t.Error(told)
+	}
+}
+
+// TestChoice: of RSA and ECDSA certificates for two names clients get the first that
+// they can use, and one of a kind that they know where the name is another or none.
+func TestChoice(t *testing.T) {
+	var all []*tls.Certificate
+	add := func(name, kind string) {
+		c := issue(t, name, keys()[kind])
+		all = append(all, &c)
+	}
+	add("a.example.org", "P-256")
+	add("a.example.org", "RSA")
+	add("b.example.org", "RSA")
+	add("b.example.org", "P-256")
+	ecdsaOnly := []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}
+	rsaOnly := []tls.SignatureScheme{tls.PSSWithSHA256}
+	for _, tt := range []struct {
+		name    string
+		schemes []tls.SignatureScheme
+		want    int
+	}{
+		{"a.example.org", append(ecdsaOnly, rsaOnly...), 0},
+		{"a.example.org", rsaOnly, 1},
+		{"b.example.org", append(ecdsaOnly, rsaOnly...), 2},
+		{"b.example.org", ecdsaOnly, 3},
+		{"", append(ecdsaOnly, rsaOnly...), 0},
+		{"", rsaOnly, 1},
+		{"c.example.org", ecdsaOnly, 0},
+		{"c.example.org", rsaOnly, 1},
+		{"a.example.org", []tls.SignatureScheme{tls.Ed25519}, 0}, // which it will not take
+	} {
+		got := choose(all, &tls.ClientHelloInfo{
+			ServerName: tt.name, SignatureSchemes: tt.schemes, SupportedVersions: []uint16{tls.VersionTLS13},
+			SupportedCurves: []tls.CurveID{tls.X25519}, CipherSuites: []uint16{tls.TLS_AES_128_GCM_SHA256},
+		})
+		if got != all[tt.want] {
+			t.Errorf("%q with %v: not certificate %d", tt.name, tt.schemes, tt.want)
+		}
+	}
+}
+
+// TestOldSchemes: keys sign for TLS 1.0 and 1.1 only if the keeper was told to.
+func TestOldSchemes(t *testing.T) {
+	for _, old := range []bool{false, true} {
+		k := newKeeper(t, alice())
+		f := newFront(t, k)
+		for _, kind := range []string{"RSA", "P-256"} {
+			c := issue(t, "old.example.org", keys()[kind])
+			if err := k.Push(State{Settings: []byte(kind), Certificates: []tls.Certificate{c}, OldSchemes: old}); err != nil {
+				t.Fatal(err)
+			}
+			within(t, "state", f.settings)
+			for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12} {
+				err := handshake(t, f, "old.example.org", c, version)
+				if works := old || version == tls.VersionTLS12; works != (err == nil) {
+					t.Errorf("%s, old schemes %v, %s: %v", kind, old, tls.VersionName(version), err)
+				}
+			}
+		}
 	}
 }
 

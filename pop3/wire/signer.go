@@ -17,14 +17,25 @@ func (c *Client) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, erro
 	if p == nil || len(p.certificates) == 0 {
 		return nil, errors.New("the keeper has given no certificate")
 	}
-	if len(p.certificates) > 1 {
-		for _, certificate := range p.certificates {
-			if hello.SupportsCertificate(certificate) == nil {
-				return certificate, nil
-			}
+	return choose(p.certificates, hello), nil
+}
+
+// choose takes a certificate for a client: see [State].Certificates.
+func choose(all []*tls.Certificate, hello *tls.ClientHelloInfo) *tls.Certificate {
+	if len(all) == 1 {
+		return all[0]
+	}
+	for _, c := range all {
+		if hello.SupportsCertificate(c) == nil {
+			return c
 		}
 	}
-	return p.certificates[0], nil
+	if hello.ServerName != "" {
+		nameless := *hello
+		nameless.ServerName = ""
+		return choose(all, &nameless)
+	}
+	return all[0]
 }
 
 // HasCertificates says whether the keeper has given any.

@@ -22,9 +22,15 @@ type State struct {
 	// for those where it may: see [pop3.Peer].
 	Plain, Secure pop3.Offer
 
-	// Certificates with their chains and with keys that can sign. Of those that
-	// fit a client the first one is taken; if none does, the first of all.
+	// Certificates with their chains and with keys that can sign. Of those that are
+	// for the name that a client asks for, and of a kind that it knows, the first
+	// one is taken; where it asks for no name, or for another, the first of a kind
+	// that it knows; if there is none, the first of all.
 	Certificates []tls.Certificate
+
+	// OldSchemes lets the keys sign for TLS 1.0 and 1.1 too, with MD5 and SHA-1.
+	// It is not told to fronts.
+	OldSchemes bool
 }
 
 // identity names a certificate: the SHA-256 of its DER. So a front can have
@@ -34,6 +40,7 @@ type identity [sha256.Size]byte
 // state is a State as it goes to fronts.
 type state struct {
 	packets [][]byte
+	old     bool // State.OldSchemes
 	keys    map[identity]crypto.Signer
 	before  map[identity]crypto.Signer // of the state before, for handshakes that have begun
 	until   time.Time                  // when these sign no more
@@ -88,7 +95,7 @@ func newState(st State) (*state, error) {
 			return nil, err
 		}
 	}
-	next := &state{keys: make(map[identity]crypto.Signer)}
+	next := &state{keys: make(map[identity]crypto.Signer), old: st.OldSchemes}
 	next.packets = append(next.packets, appendUint(p, len(st.Certificates)))
 	for i, c := range st.Certificates {
 		packet, err := next.add(c)

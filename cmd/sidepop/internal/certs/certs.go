@@ -1,5 +1,14 @@
-// Package certs has a TLS server's certificate: from files that are read again
-// when they change, or one that it makes for itself.
+// Package certs has a TLS server's certificates: from files that are read again
+// when they change, found on the machine where none are named, or one that it
+// makes for itself. It has the choices of what TLS is spoken, too.
+//
+// Invariants:
+//   - A certificate is used only with its own key: what does not fit together
+//     yet, or is not readable, changes nothing. What was read before stays.
+//   - Files are followed through every symlink on their way, so that a change of
+//     any of these is noticed as one of the file.
+//   - A fault is told once for each state of the files, and only if it is there at
+//     two looks: whoever replaces a certificate and its key does so in two steps.
 package certs
 
 import (
@@ -7,105 +16,88 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 )
 
-// CheckInterval is how often files are looked at: ACME clients give a new
-// certificate weeks before the old one ends, but people who replace one by hand
-// look at once.
-const CheckInterval = time.Second
-
-// warnBefore is how long before its end a certificate is complained of when it
-// is loaded: half of the 30 days before which ACME clients replace one.
-const warnBefore = 15 * 24 * time.Hour
+// EndsSoon is how long before its end a certificate is complained of: ACME clients
+// replace one 30 days before, and have tried for more than a week then.
+const EndsSoon = 21 * 24 * time.Hour
 
 // maxChain is more certificates than any chain has: another file was meant, such
 // as a machine's collection of authorities.
 const maxChain = 10
 
-// Events is told what happens to a [Pair].
+// Events is told what happens to certificates.
 type Events interface {
-	Certificate(file string, notAfter time.Time) // loaded, again
+	Certificate(file string, notAfter time.Time) // loaded, again or while the server runs
 	CertificateFault(err error)                  // can't be used, or not for long
 }
 
-// Pair is a certificate with its key in files. While what is there can't be
-// used, which is told once, the pair that was read before stays.
-type Pair struct {
-	certificate, key string
-	events           Events
+// Files are those of a certificate with its chain and of its key, in PEM. They
+// may be one.
+type Files struct{ Certificate, Key string }
 
-	mu      sync.Mutex
-	current *tls.Certificate
-	read    [2]version // what current, or the last attempt to read it, is of
-	warned  time.Time  // when the end of the certificate was told of
+// pair is a certificate with its key in files.
+type pair struct {
+	Files
+	current *tls.Certificate // nil: it could never be used
+	read    [2]version       // what current, or the last attempt to read it, is of
+	fault   error            // of that attempt, if it is still to be told
+	warned  time.Time        // when the end of the certificate was told of
 }
 
-// Load reads a certificate, its chain and its key, in PEM.
-func Load(certificate, key string, events Events) (*Pair, error) {
-	p := &Pair{certificate: certificate, key: key, events: events}
+// load reads the files of a pair for the first time.
+func load(f Files) (*pair, error) {
+	p := &pair{Files: f}
 	p.read = p.versions()
 	var err error
-	if p.current, err = p.load(); err != nil {
-		return nil, err
-	}
-	p.warnOfEnd(time.Now())
-	return p, nil
+	p.current, err = f.load()
+	return p, err
 }
 
-// ServerConfig is a TLS configuration: Go's defaults, with TLS 1.2 as the least
-// (RFC 8996). Records are not kept small in the beginning, since mail is taken
-// whole and not shown while it arrives.
-func ServerConfig(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
-	return &tls.Config{
-		MinVersion:                  tls.VersionTLS12,
-		DynamicRecordSizingDisabled: true,
-		GetCertificate:              certificate,
-	}
-}
-
-// Current is the pair in use.
-func (p *Pair) Current() tls.Certificate {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return *p.current
-}
-
-// Refresh reads the files if they changed, and says whether there is another
-// certificate in use now. Certificate and key may be replaced one after the
-// other: a pair that does not match yet is a fault that the second change ends.
-func (p *Pair) Refresh() (changed bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.warnOfEnd(time.Now())
-	now := p.versions()
-	if now == p.read {
+// refresh reads the files if they changed, and says whether there is another
+// certificate in use now.
+func (p *pair) refresh(now time.Time, events Events) (changed bool) {
+	read := p.versions()
+	if read == p.read {
+		p.tell(events)
 		return false
 	}
-	p.read = now
-	c, err := p.load()
-	if err != nil {
-		p.events.CertificateFault(fmt.Errorf("the new certificate is not used, the old one stays: %w", err))
+	p.read = read
+	var next *tls.Certificate
+	if next, p.fault = p.load(); p.fault != nil {
 		return false
 	}
-	p.current, p.warned = c, time.Time{}
-	p.events.Certificate(p.certificate, c.Leaf.NotAfter)
+	p.current, p.warned = next, time.Time{}
+	events.Certificate(p.Certificate, next.Leaf.NotAfter)
+	p.warnOfEnd(now, events)
 	return true
 }
 
-func (p *Pair) load() (*tls.Certificate, error) {
-	c, err := tls.LoadX509KeyPair(p.certificate, p.key)
+// tell tells the fault of the last attempt, once.
+func (p *pair) tell(events Events) {
+	if p.fault == nil {
+		return
+	}
+	if p.current != nil {
+		p.fault = fmt.Errorf("the new certificate is not used, the old one stays: %w", p.fault)
+	}
+	events.CertificateFault(p.fault)
+	p.fault = nil
+}
+
+func (f Files) load() (*tls.Certificate, error) {
+	c, err := tls.LoadX509KeyPair(f.Certificate, f.Key)
 	if err != nil {
-		return nil, fmt.Errorf("certificate %s, key %s: %w", p.certificate, p.key, err)
+		return nil, fmt.Errorf("certificate %s, key %s: %w", f.Certificate, f.Key, err)
 	}
 	if len(c.Certificate) > maxChain {
-		return nil, fmt.Errorf("certificate %s: %d certificates, expected that of the server and those above it, %d at most", p.certificate, len(c.Certificate), maxChain)
+		return nil, fmt.Errorf("certificate %s: %d certificates, expected that of the server and those above it, %d at most", f.Certificate, len(c.Certificate), maxChain)
 	}
 	if c.Leaf == nil {
 		if c.Leaf, err = x509.ParseCertificate(c.Certificate[0]); err != nil {
-			return nil, fmt.Errorf("certificate %s: %w", p.certificate, err)
+			return nil, fmt.Errorf("certificate %s: %w", f.Certificate, err)
 		}
 	}
 	return &c, nil
@@ -115,11 +107,11 @@ func (p *Pair) load() (*tls.Certificate, error) {
 const warnEvery = 24 * time.Hour
 
 // warnOfEnd tells when the certificate in use ends soon, or has.
-func (p *Pair) warnOfEnd(now time.Time) {
-	if p.current.Leaf.NotAfter.Sub(now) < warnBefore && now.Sub(p.warned) >= warnEvery {
+func (p *pair) warnOfEnd(now time.Time, events Events) {
+	if p.current != nil && p.current.Leaf.NotAfter.Sub(now) < EndsSoon && now.Sub(p.warned) >= warnEvery {
 		p.warned = now
-		p.events.CertificateFault(fmt.Errorf("%s ends at %s: clients refuse it after that",
-			p.certificate, p.current.Leaf.NotAfter.UTC().Format(time.RFC3339)))
+		events.CertificateFault(fmt.Errorf("%s ends at %s: clients refuse it after that",
+			p.Certificate, p.current.Leaf.NotAfter.UTC().Format(time.RFC3339)))
 	}
 }
 
@@ -131,8 +123,8 @@ type version struct {
 }
 
 // versions is what the files are now.
-func (p *Pair) versions() (vs [2]version) {
-	for i, file := range [...]string{p.certificate, p.key} {
+func (f Files) versions() (vs [2]version) {
+	for i, file := range [...]string{f.Certificate, f.Key} {
 		if fi, err := os.Stat(file); err == nil {
 			s := fi.Sys().(*syscall.Stat_t)
 			vs[i] = version{uint64(s.Dev), s.Ino, s.Size, s.Mtim, s.Ctim}

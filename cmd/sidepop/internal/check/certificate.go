@@ -1,7 +1,6 @@
 package check
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -9,11 +8,9 @@ import (
 	"os"
 	"strings"
 	"time"
-)
 
-// EndsSoon is how long before its end a certificate is complained of: ACME clients
-// replace one 30 days before, and have tried for more than a week then.
-const EndsSoon = 21 * 24 * time.Hour
+	"sidepop/cmd/sidepop/internal/certs"
+)
 
 // ReadCertificate gives the first certificate of a file in PEM, which is the
 // server's own.
@@ -39,11 +36,6 @@ func Names(c *x509.Certificate) []string {
 	return names
 }
 
-// SelfSigned says that nobody but its owner vouches for a certificate.
-func SelfSigned(c *x509.Certificate) bool {
-	return bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
-}
-
 // Dates gives what is wrong with when a certificate is valid.
 func Dates(file string, c *x509.Certificate, now time.Time) []Problem {
 	const remedy = "Get a new certificate. sidepop takes it into use at once when the file changes."
@@ -54,8 +46,8 @@ func Dates(file string, c *x509.Certificate, now time.Time) []Problem {
 	case now.Before(c.NotBefore):
 		return []Problem{{Error, fmt.Sprintf("The certificate %s begins only at %s: clients refuse it until then.", file, day(c.NotBefore)),
 			"See whether this machine's clock is right (timedatectl). If it is, use another certificate until then."}}
-	case c.NotAfter.Sub(now) < EndsSoon:
-		return []Problem{{Warning, fmt.Sprintf("The certificate %s ends at %s, within %d days.", file, day(c.NotAfter), int(EndsSoon.Hours()/24)), remedy}}
+	case c.NotAfter.Sub(now) < certs.EndsSoon:
+		return []Problem{{Warning, fmt.Sprintf("The certificate %s ends at %s, within %d days.", file, day(c.NotAfter), int(certs.EndsSoon.Hours()/24)), remedy}}
 	}
 	return nil
 }

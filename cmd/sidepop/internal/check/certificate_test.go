@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sidepop/cmd/sidepop/internal/certs"
 )
 
 // writeCertificate writes one for names that is valid for some days, and gives
@@ -54,8 +56,8 @@ func TestDates(t *testing.T) {
 		text     string
 	}{
 		{-day, 60 * day, "", ""},
-		{-day, EndsSoon + time.Minute, "", ""},
-		{-day, EndsSoon - time.Minute, Warning, "within 21 days"},
+		{-day, certs.EndsSoon + time.Minute, "", ""},
+		{-day, certs.EndsSoon - time.Minute, Warning, "within 21 days"},
 		{-2 * day, -day, Error, "ended at"},
 		{day, 60 * day, Error, "begins only at"},
 	} {
@@ -76,7 +78,7 @@ func TestCertificate(t *testing.T) {
 	if names := Names(c); !slices.Equal(names, []string{"mx.example.org", "*.pop.example.org", "192.0.2.1"}) {
 		t.Errorf("names: %q", names)
 	}
-	if !SelfSigned(c) {
+	if !certs.SelfSigned(c) {
 		t.Error("it is signed by itself")
 	}
 	for name, right := range map[string]bool{"mx.example.org": true, "a.pop.example.org": true, "pop.example.org": false, "test": false} {

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"sidepop/cmd/sidepop/internal/certs"
 )
 
 // Check finds what in the configuration does not fit this machine, for a
@@ -23,10 +25,12 @@ func (c *Config) Check(euid int) error {
 	if p := c.checkUser(euid); p != nil {
 		ps = append(ps, p)
 	}
+	first := certs.Files{Certificate: c.TLS.Certificate, Key: c.TLS.Key}
 	for key, err := range map[string]error{
 		"mail_user":        c.checkMailUser(euid),
-		"tls.certificate":  c.checkCertificate(),
-		"tls.key":          c.checkKey(),
+		"tls.certificate":  checkCertificate(first),
+		"tls.key":          checkKey(first),
+		"tls.certificates": c.checkCertificates(),
 		"auth.passwd_file": c.checkPasswd(),
 	} {
 		if err != nil {
@@ -81,44 +85,53 @@ func (c *Config) isFront(uid string) bool {
 	return err == nil && u.Uid == uid
 }
 
-func (c *Config) checkCertificate() error {
-	if c.TLS.Certificate == "" {
+// checkCertificates finds what is wrong with the further certificates.
+func (c *Config) checkCertificates() error {
+	var all []error
+	for _, f := range c.TLS.Certificates {
+		all = append(all, checkCertificate(f), checkKey(f))
+	}
+	return errors.Join(all...)
+}
+
+func checkCertificate(f certs.Files) error {
+	if f.Certificate == "" {
 		return nil
 	}
-	data, err := os.ReadFile(c.TLS.Certificate)
+	data, err := os.ReadFile(f.Certificate)
 	if err != nil {
-		return unreadable(c.TLS.Certificate, err)
+		return unreadable(f.Certificate, err)
 	}
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == "CERTIFICATE" {
 			if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-				return fmt.Errorf("%s is damaged: %w", c.TLS.Certificate, err)
+				return fmt.Errorf("%s is damaged: %w", f.Certificate, err)
 			}
 			return nil
 		}
 	}
-	return fmt.Errorf("%s has no certificate, expected PEM with -----BEGIN CERTIFICATE-----", c.TLS.Certificate)
+	return fmt.Errorf("%s has no certificate, expected PEM with -----BEGIN CERTIFICATE-----", f.Certificate)
 }
 
 // checkKey says nothing about a key whose certificate is at fault.
-func (c *Config) checkKey() error {
-	if c.TLS.Key == "" {
+func checkKey(f certs.Files) error {
+	if f.Key == "" {
 		return nil
 	}
-	key, err := os.ReadFile(c.TLS.Key)
+	key, err := os.ReadFile(f.Key)
 	if err != nil {
-		return unreadable(c.TLS.Key, err)
+		return unreadable(f.Key, err)
 	}
-	if c.checkCertificate() != nil {
+	if checkCertificate(f) != nil {
 		return nil
 	}
-	certificate, err := os.ReadFile(c.TLS.Certificate)
+	certificate, err := os.ReadFile(f.Certificate)
 	if err != nil {
 		return nil
 	}
 	if _, err := tls.X509KeyPair(certificate, key); err != nil {
 		return fmt.Errorf("%s is not the key of %s, expected its private key without passphrase in PEM (%s)",
-			c.TLS.Key, c.TLS.Certificate, strings.TrimPrefix(err.Error(), "tls: "))
+			f.Key, f.Certificate, strings.TrimPrefix(err.Error(), "tls: "))
 	}
 	return nil
 }

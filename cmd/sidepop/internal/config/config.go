@@ -9,11 +9,13 @@
 package config
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"slices"
 	"time"
 
 	"sidepop/auth"
+	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/index"
 	"sidepop/pop3"
 )
@@ -52,15 +54,72 @@ type Config struct {
 
 // Listen is where clients connect to.
 type Listen struct {
-	POP3  []netip.AddrPort // begins in plaintext, with STLS
-	POP3S []netip.AddrPort // begins with TLS
+	POP3        []netip.AddrPort // begins in plaintext, with STLS
+	POP3S       []netip.AddrPort // begins with TLS
+	POP3Legacy  []netip.AddrPort // as POP3, for old devices
+	POP3SLegacy []netip.AddrPort // as POP3S, for old devices
+
+	// Proxies are the networks of those whose connections begin with a PROXY
+	// header, and who are believed what it says.
+	Proxies []netip.Prefix
 }
 
-// TLS is the files of the server's certificate, in PEM; both or none are given.
-// Without them it is the MTA's.
+// addresses are the lists, by key.
+func (l *Listen) addresses() map[string]*[]netip.AddrPort {
+	return map[string]*[]netip.AddrPort{
+		"listen.pop3": &l.POP3, "listen.pop3s": &l.POP3S,
+		"listen.pop3_legacy": &l.POP3Legacy, "listen.pop3s_legacy": &l.POP3SLegacy,
+	}
+}
+
+// NeedsTLS says whether there are listeners that can do nothing without a
+// certificate.
+func (l *Listen) NeedsTLS() bool { return len(l.POP3S)+len(l.POP3SLegacy) > 0 }
+
+// same says whether the sockets are the same.
+func (l *Listen) same(other *Listen) bool {
+	others := other.addresses()
+	for key, as := range l.addresses() {
+		if !slices.Equal(*as, *others[key]) {
+			return false
+		}
+	}
+	return true
+}
+
+// TLS is the server's certificates, and what TLS is spoken.
 type TLS struct {
-	Certificate string
-	Key         string
+	Certificate  string // in PEM, as the others; given with Key or not at all
+	Key          string
+	Certificates []certs.Files // more of them
+
+	Profile string // one of [Profiles]
+	Minimum uint16 // the least version, such as tls.VersionTLS12; 0: the profile's
+	Curves  []tls.CurveID
+}
+
+// Files are those of all certificates, the preferred first; nil: to be found.
+func (t *TLS) Files() (all []certs.Files) {
+	if t.Certificate != "" {
+		all = append(all, certs.Files{Certificate: t.Certificate, Key: t.Key})
+	}
+	return append(all, t.Certificates...)
+}
+
+// Protocols is what TLS is spoken.
+func (t *TLS) Protocols() certs.Protocols {
+	p := certs.Protocols{Minimum: tls.VersionTLS12, Curves: t.Curves}
+	if t.Profile == ProfileModern {
+		p.Minimum = tls.VersionTLS13
+	}
+	if t.Minimum > p.Minimum {
+		p.Minimum = t.Minimum
+	}
+	p.Legacy = p.Minimum
+	if t.Profile == ProfileLegacy {
+		p.Legacy = max(t.Minimum, tls.VersionTLS10)
+	}
+	return p
 }
 
 // Auth is who may log in, and how.
@@ -172,6 +231,16 @@ const (
 	SourcePAM     = "pam"     // system users
 )
 
+// Profiles are the values of tls.profile, the strictest first.
+var Profiles = []string{ProfileModern, ProfileIntermediate, ProfileLegacy}
+
+// The profiles of TLS.
+const (
+	ProfileModern       = "modern"       // TLS 1.3
+	ProfileIntermediate = "intermediate" // TLS 1.2 and 1.3
+	ProfileLegacy       = "legacy"       // that, and TLS 1.0 and 1.1 on listeners for old devices
+)
+
 // Levels and Formats are the values of log.level, the least talkative first,
 // and of log.format, the default first.
 var (
@@ -186,6 +255,7 @@ func Default() *Config {
 		Runtime: DefaultRuntime,
 		MinUID:  DefaultMinUID,
 		UIDL:    index.SchemeOwn,
+		TLS:     TLS{Profile: ProfileIntermediate},
 		Auth: Auth{
 			PAMService:   DefaultPAMService,
 			FoldCase:     true,
@@ -290,9 +360,16 @@ func (c *Config) keys() []key {
 
 		{"listen.pop3", addresses(&c.Listen.POP3)},
 		{"listen.pop3s", addresses(&c.Listen.POP3S)},
+		{"listen.pop3_legacy", addresses(&c.Listen.POP3Legacy)},
+		{"listen.pop3s_legacy", addresses(&c.Listen.POP3SLegacy)},
+		{"listen.proxy_networks", prefixes(&c.Listen.Proxies)},
 
 		{"tls.certificate", path(&c.TLS.Certificate)},
 		{"tls.key", path(&c.TLS.Key)},
+		{"tls.certificates", certificates(&c.TLS.Certificates)},
+		{"tls.profile", text(&c.TLS.Profile, Profiles)},
+		{"tls.minimum_version", choice(&c.TLS.Minimum, tlsVersions)},
+		{"tls.curves", curves(&c.TLS.Curves)},
 
 		{"auth.sources", words(&c.Auth.Sources, Sources)},
 		{"auth.passwd_file", passwdFile(&c.Auth.PasswdFile)},
@@ -362,13 +439,16 @@ func (c *Config) HoldOver(started *Config) (keys []string) {
 	hold("uidl", c.UIDL != started.UIDL)
 	hold("x_uidl", c.XUIDL != started.XUIDL)
 	hold("uidl_lists_before", !c.ListsBefore.Equal(started.ListsBefore))
-	hold("listen", !slices.Equal(c.Listen.POP3, started.Listen.POP3) || !slices.Equal(c.Listen.POP3S, started.Listen.POP3S))
+	hold("listen", !c.Listen.same(&started.Listen))
 	hold("auth.pam_session", c.Auth.PAMSession != started.Auth.PAMSession)
 	hold("auth.network", c.Auth.Network != started.Auth.Network)
 	hold("index", c.Index != started.Index)
 	hold("log", c.Log != started.Log)
 	c.User, c.Runtime, c.UIDL, c.XUIDL = started.User, started.Runtime, started.UIDL, started.XUIDL
 	c.Auth.PAMSession, c.Auth.Network = started.Auth.PAMSession, started.Auth.Network
-	c.ListsBefore, c.Listen, c.Index, c.Log = started.ListsBefore, started.Listen, started.Index, started.Log
+	c.ListsBefore, c.Index, c.Log = started.ListsBefore, started.Index, started.Log
+	proxies := c.Listen.Proxies
+	c.Listen = started.Listen
+	c.Listen.Proxies = proxies
 	return keys
 }

@@ -18,12 +18,12 @@ const (
 // withoutDefault are the keys that an operator has to decide on.
 var withoutDefault = []string{
 	"mail_user", "listen.pop3", "auth.passwd_file", "auth.passwd_domains", "auth.password_maps", "auth.virtual_domains",
-	"auth.allow", "auth.deny", "auth.user_networks",
+	"auth.allow", "auth.deny", "auth.user_networks", "listen.proxy_networks", "tls.curves", "tls.minimum_version",
 }
 
 // foundOut are the keys whose values depend on the machine where they are not given.
 var foundOut = []string{
-	"mailbox", "tls.certificate", "tls.key", "auth.sources", "auth.pam_helper", "auth.pam_domains", "auth.postfix",
+	"mailbox", "tls.certificate", "tls.key", "tls.certificates", "auth.sources", "auth.pam_helper", "auth.pam_domains", "auth.postfix",
 }
 
 func keyNames() (names []string) {

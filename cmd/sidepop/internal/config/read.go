@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -255,17 +256,8 @@ func (c *Config) place(key string) int {
 // complete finds what is missing or does not fit together.
 func (d *decoder) complete() {
 	c := d.Config
-	if !d.given("listen.pop3") && !d.given("listen.pop3s") {
-		c.Listen.POP3S = []netip.AddrPort{defaultPOP3S}
-	}
-	if len(c.Listen.POP3)+len(c.Listen.POP3S) == 0 && !d.faulty("listen") {
-		d.problem("listen", `no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or both in the table [listen]`)
-	}
-	for _, a := range c.Listen.POP3S {
-		if slices.Contains(c.Listen.POP3, a) {
-			d.problem("listen.pop3s", a.String()+" is in listen.pop3 too, expected each address once")
-		}
-	}
+	d.completeListen()
+	d.completeTLS()
 	switch hasCertificate, hasKey := d.given("tls.certificate"), d.given("tls.key"); {
 	case hasCertificate && !hasKey:
 		d.problem("tls.key", "missing, expected the file of the certificate's private key")
@@ -276,6 +268,62 @@ func (d *decoder) complete() {
 		if slices.Contains(c.Auth.Sources, source) && !d.given(key) {
 			d.problem("auth.sources", fmt.Sprintf("%q needs %s", source, key))
 		}
+	}
+}
+
+// completeListen is complete for the table [listen].
+func (d *decoder) completeListen() {
+	l := &d.Listen
+	if !d.given("listen.pop3") && !d.given("listen.pop3s") {
+		l.POP3S = []netip.AddrPort{defaultPOP3S}
+	}
+	if len(l.POP3)+len(l.POP3S) == 0 && !d.faulty("listen") {
+		d.problem("listen", `no address, expected pop3 = ["[::]:110"], pop3s = ["[::]:995"] or both in the table [listen]`)
+	}
+	seen := make(map[netip.AddrPort]string)
+	lists := l.addresses()
+	for _, k := range d.keys() { // in order, so that the later one is complained of
+		if lists[k.name] == nil {
+			continue
+		}
+		for _, a := range *lists[k.name] {
+			if before, ok := seen[a]; ok {
+				d.problem(k.name, a.String()+" is in "+before+" too, expected each address once")
+				continue
+			}
+			seen[a] = k.name
+		}
+	}
+}
+
+// completeTLS is complete for what of the table [tls] is spoken.
+func (d *decoder) completeTLS() {
+	t, legacy := &d.TLS, len(d.Listen.POP3Legacy)+len(d.Listen.POP3SLegacy) > 0
+	switch {
+	case d.faulty("tls.profile") || d.faulty("tls.minimum_version"):
+		return
+	case t.Profile == ProfileLegacy && !legacy && !d.faulty("listen"):
+		d.problem("tls.profile", `"legacy" without a listener for old devices, expected listen.pop3s_legacy = ["[::]:10995"], `+
+			`listen.pop3_legacy or both: nobody else is spoken to with TLS 1.0 and 1.1`)
+	case t.Profile != ProfileLegacy && legacy:
+		for _, key := range []string{"listen.pop3_legacy", "listen.pop3s_legacy"} {
+			if len(*d.Listen.addresses()[key]) > 0 {
+				d.problem(key, `needs tls.profile = "legacy"`)
+			}
+		}
+	}
+	var expected string
+	switch {
+	case t.Minimum == 0:
+	case t.Profile == ProfileModern && t.Minimum < tls.VersionTLS13:
+		expected = `"1.3" for tls.profile = "modern", or another profile`
+	case t.Profile == ProfileIntermediate && t.Minimum < tls.VersionTLS12:
+		expected = `"1.2" or "1.3", or tls.profile = "legacy" with a listener for old devices`
+	case t.Profile == ProfileLegacy && t.Minimum > tls.VersionTLS11:
+		expected = `"1.0" or "1.1" for tls.profile = "legacy", or another profile`
+	}
+	if expected != "" {
+		d.problem("tls.minimum_version", fmt.Sprintf("%q, expected %s", VersionName(t.Minimum), expected))
 	}
 }
 

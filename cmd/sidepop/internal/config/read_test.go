@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"math"
 	"net/netip"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"sidepop/auth"
+	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/index"
 	"sidepop/pop3"
 )
@@ -36,6 +38,10 @@ listen = { pop3 = ["127.0.0.1:110", "[::1]:110"], pop3s = ["[::]:995"] }
 [tls]
 certificate = "/c"
 key = "/k"
+certificates = [{ certificate = "/c2", key = "/k2" }, { certificate = "/c3", key = "/c3" }]
+profile = "modern"
+minimum_version = "1.3"
+curves = ["X25519", "X25519MLKEM768"]
 [auth]
 sources = ["pam", "passwd", "virtual"]
 passwd_file = "/etc/%d/users"
@@ -99,7 +105,11 @@ format = "journald"
 		UserNetworks: map[string]auth.Networks{"joe@example.org": nets("::1")},
 		CacheTime:    5 * time.Minute, FailureDelay: time.Second, Network: true, Plaintext: true, APOP: true,
 	}
-	if c.TLS != (TLS{"/c", "/k"}) || !reflect.DeepEqual(c.Auth, wantAuth) {
+	wantTLS := TLS{
+		Certificate: "/c", Key: "/k", Certificates: []certs.Files{{Certificate: "/c2", Key: "/k2"}, {Certificate: "/c3", Key: "/c3"}},
+		Profile: "modern", Minimum: tls.VersionTLS13, Curves: []tls.CurveID{tls.X25519, tls.X25519MLKEM768},
+	}
+	if !reflect.DeepEqual(c.TLS, wantTLS) || !reflect.DeepEqual(c.Auth, wantAuth) {
 		t.Errorf("tls, auth: %+v\n got %+v\nwant %+v", c.TLS, c.Auth, wantAuth)
 	}
 	if c.POP3 != (POP3{pop3.RefuseUTF8, "30"}) || c.Log != (Log{"debug", "journald"}) {
@@ -118,6 +128,7 @@ format = "journald"
 // TestProblems has bad configurations beside the messages they must give. A
 // text that ends in minimal is complete but for what it shows.
 func TestProblems(t *testing.T) {
+	const pairList = `expected a list of tables, such as [{ certificate = "/etc/ssl/mx.pem", key = "/etc/ssl/mx.key" }], with paths from /`
 	const addressList = `expected a list of IP addresses with ports, such as ["[::]:110"] or ["127.0.0.1:110", "[::1]:110"]`
 	tests := []struct{ text, want string }{
 		{"user = vmail\n", `f:1: not TOML: `},
@@ -171,6 +182,25 @@ func TestProblems(t *testing.T) {
 		{minimal + "listen.pop3s = [\"[::]:110\"]\ntls = {certificate = \"/c\", key = \"/k\"}", `f:3: listen.pop3s: [::]:110 is in listen.pop3 too, expected each address once`},
 		{minimal + `tls.certificate = "/c"`, `f:3: tls.key: missing, expected the file of the certificate's private key`},
 		{minimal + "[tls]\nkey = \"/k\"", `f:3: tls.certificate: missing, expected the file of the certificate with its chain`},
+		{minimal + "listen.pop3s_legacy = [\"[::]:110\"]\ntls.profile = \"legacy\"", `f:3: listen.pop3s_legacy: [::]:110 is in listen.pop3 too, expected each address once`},
+		{minimal + "listen.pop3s_legacy = [\"[::]:10995\"]", `f:3: listen.pop3s_legacy: needs tls.profile = "legacy"`},
+		{minimal + "listen.proxy_networks = [\"proxy\"]", `f:3: listen.proxy_networks: "proxy", expected a list of networks and addresses, such as ["10.0.0.5", "2001:db8::/64"]`},
+		{minimal + "listen.proxy_networks = \"10.0.0.0/8\"", `f:3: listen.proxy_networks: "10.0.0.0/8", expected a list of networks and addresses, such as ["10.0.0.5", "2001:db8::/64"]`},
+		{minimal + `tls.profile = "old"`, `f:3: tls.profile: "old", expected one of "modern", "intermediate", "legacy"`},
+		{minimal + `tls.profile = "legacy"`, `f:3: tls.profile: "legacy" without a listener for old devices, expected listen.pop3s_legacy = ["[::]:10995"], listen.pop3_legacy or both: nobody else is spoken to with TLS 1.0 and 1.1`},
+		{minimal + `tls.minimum_version = "1.1"`, `f:3: tls.minimum_version: "1.1", expected "1.2" or "1.3", or tls.profile = "legacy" with a listener for old devices`},
+		{minimal + `tls.minimum_version = 1.2`, `f:3: tls.minimum_version: 1.2, expected one of "1.0", "1.1", "1.2", "1.3"`},
+		{minimal + "tls.profile = \"modern\"\ntls.minimum_version = \"1.2\"", `f:4: tls.minimum_version: "1.2", expected "1.3" for tls.profile = "modern", or another profile`},
+		{minimal + "tls.profile = \"legacy\"\nlisten.pop3_legacy = [\"[::]:10110\"]\ntls.minimum_version = \"1.2\"",
+			`f:5: tls.minimum_version: "1.2", expected "1.0" or "1.1" for tls.profile = "legacy", or another profile`},
+		{minimal + `tls.curves = ["P-224"]`,
+			`f:3: tls.curves: "P-224", expected a list with any of "P-256", "P-384", "P-521", "SecP256r1MLKEM768", "SecP384r1MLKEM1024", "X25519", "X25519MLKEM768", each once`},
+		{minimal + `tls.certificates = ["/c"]`, `f:3: tls.certificates: a list, ` + pairList},
+		{minimal + `tls.certificates = []`, `f:3: tls.certificates: a list, ` + pairList},
+		{minimal + `tls.certificates = [{certificate = "/c"}]`, `f:3: tls.certificates: number 1 is not a table with certificate and key, ` + pairList},
+		{minimal + `tls.certificates = [{certificate = "/c", key = "k"}]`, `f:3: tls.certificates: number 1 is not a table with certificate and key, ` + pairList},
+		{minimal + "[[tls.certificates]]\ncertificate = \"/c\"\nkey = \"/k\"\nname = \"x\"\n", `f:3: tls.certificates: number 1 is not a table with certificate and key, ` + pairList},
+		{minimal + `tls.certificates = [{certificate = "/c", key = "/k"}, {key = "/k", certificate = "/c"}]`, `f:3: tls.certificates: /c is there twice, expected each certificate once`},
 		{minimal + "[tls]\ncertificate = \"c.pem\"\nkey = \"/k\"", `f:4: tls.certificate: "c.pem", expected the path of a file, from /`},
 
 		{"auth.sources = [\"passwd\"]", `f:1: auth.sources: "passwd" needs auth.passwd_file`},

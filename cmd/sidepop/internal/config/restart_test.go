@@ -28,11 +28,18 @@ passwd_file = "/users"
 		"x_uidl":            {`true`, "x_uidl"},
 		"uidl_lists_before": {`2026-11-22`, "uidl_lists_before"},
 
-		"listen.pop3":  {`["[::1]:110"]`, "listen"},
-		"listen.pop3s": {`["[::]:995"]`, "listen"},
+		"listen.pop3":           {`["[::1]:110"]`, "listen"},
+		"listen.pop3s":          {`["[::]:995"]`, "listen"},
+		"listen.pop3_legacy":    {`["[::]:10110"]`, "listen"},
+		"listen.pop3s_legacy":   {`["[::]:10995"]`, "listen"},
+		"listen.proxy_networks": {`["::1"]`, ""},
 
-		"tls.certificate": {`"/other"`, ""},
-		"tls.key":         {`"/other"`, ""},
+		"tls.certificate":     {`"/other"`, ""},
+		"tls.key":             {`"/other"`, ""},
+		"tls.certificates":    {`[{certificate = "/a", key = "/b"}]`, ""},
+		"tls.profile":         {`"modern"`, ""},
+		"tls.minimum_version": {`"1.3"`, ""},
+		"tls.curves":          {`["P-256"]`, ""},
 
 		"auth.sources":         {`["pam"]`, ""},
 		"auth.passwd_file":     {`"/other"`, ""},

@@ -118,6 +118,31 @@ func text(to *string, words []string) setter {
 	}
 }
 
+// prefixes takes a list of networks and addresses.
+func prefixes(to *[]netip.Prefix) setter {
+	const expected = `a list of networks and addresses, such as ["10.0.0.5", "2001:db8::/64"]`
+	return func(value any) error {
+		items, ok := value.([]any)
+		if !ok {
+			return unexpected(value, expected)
+		}
+		var all []netip.Prefix
+		for _, item := range items {
+			s, _ := item.(string)
+			p, err := netip.ParsePrefix(s)
+			if a, errAddr := netip.ParseAddr(s); errAddr == nil && a.Zone() == "" {
+				p, err = a.Unmap().Prefix(a.Unmap().BitLen())
+			}
+			if err != nil {
+				return unexpected(item, expected)
+			}
+			all = append(all, p.Masked())
+		}
+		*to = all
+		return nil
+	}
+}
+
 // choice takes one of some words that stand for something.
 func choice[T any](to *T, words map[string]T) setter {
 	return func(value any) error {

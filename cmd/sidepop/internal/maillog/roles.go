@@ -24,6 +24,14 @@ func (l *Log) Listening(protocol string, a net.Addr) {
 	l.logger.WithFields(logrus.Fields{"protocol": protocol, "local": Escape(a.String())}).Info("listening")
 }
 
+// Legacy: the address is one for old devices, with protocols that are given up.
+func (l *Log) Legacy(protocol string, a net.Addr) {
+	l.logger.WithFields(logrus.Fields{
+		"protocol": protocol, "local": Escape(a.String()),
+		"reason": "tls.profile is legacy: TLS 1.0 and 1.1 are spoken here (RFC 8996 says not to), let only those who need them connect",
+	}).Warn("old TLS")
+}
+
 // Sandboxed: the process has given up what it does not need, and has tried to
 // get it back. Missing is what this kernel or whoever started it does not let it
 // do; where it was not started as root that is nothing to worry about.

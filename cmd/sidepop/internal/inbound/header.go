@@ -1,0 +1,170 @@
+package inbound
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/pires/go-proxyproto"
+	"github.com/pires/go-proxyproto/tlvparse"
+)
+
+// The section numbers are those of the specification.
+const (
+	// beginV1 and beginV2 are what headers begin with (2.1, 2.2).
+	beginV1 = "PROXY "
+	beginV2 = "\r\n\r\n\x00\r\nQUIT\n"
+
+	// maxV1 is the longest line of version 1, its end included (2.1).
+	maxV1 = 107
+
+	// fixedV2 is the part of version 2 that has a length, of what follows, at its
+	// end. maxV2 bounds that: addresses, and a few values, of which the longest is a
+	// client's certificate.
+	fixedV2 = 16
+	maxV2   = 4 << 10
+)
+
+var (
+	// errSilent: the proxy has connected and gone, to find out whether it can.
+	errSilent = errors.New("nothing was sent")
+
+	errNoHeader = errors.New("it does not begin with a PROXY header, expected one from an address of listen.proxy_networks")
+	errLate     = errors.New("its PROXY header did not come in time")
+)
+
+// header is what a proxy says of a connection.
+type header struct {
+	remote, local net.Addr // nil: the proxy comes for itself
+	terminated    *tls.ConnectionState
+}
+
+// readHeader reads a header and nothing after it.
+func readHeader(r io.Reader) (header, error) {
+	octets, err := take(r)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return header{}, errLate
+	case errors.Is(err, io.EOF) && len(octets) == 0:
+		return header{}, errSilent
+	case errors.Is(err, io.EOF):
+		return header{}, io.ErrUnexpectedEOF
+	case err != nil:
+		return header{}, err
+	}
+	return parse(octets)
+}
+
+// take reads the octets of a header.
+func take(r io.Reader) ([]byte, error) {
+	h := make([]byte, len(beginV2), maxV1)
+	if n, err := io.ReadFull(r, h); err != nil {
+		return h[:n], err
+	}
+	if string(h) == beginV2 {
+		return takeV2(r, h)
+	}
+	if !bytes.HasPrefix(h, []byte(beginV1)) {
+		return h, errNoHeader
+	}
+	for h[len(h)-1] != '\n' {
+		if len(h) == maxV1 {
+			return h, fmt.Errorf("a PROXY header of version 1 has no end within %d octets", maxV1)
+		}
+		h = h[:len(h)+1]
+		if _, err := io.ReadFull(r, h[len(h)-1:]); err != nil {
+			return h, err
+		}
+	}
+	return h, nil
+}
+
+func takeV2(r io.Reader, h []byte) ([]byte, error) {
+	h = h[:fixedV2]
+	if _, err := io.ReadFull(r, h[len(beginV2):]); err != nil {
+		return h, err
+	}
+	length := int(binary.BigEndian.Uint16(h[fixedV2-2:]))
+	if length > maxV2 {
+		return h, fmt.Errorf("a PROXY header of version 2 with %d octets, expected %d at most", length, maxV2)
+	}
+	h = append(h, make([]byte, length)...)
+	_, err := io.ReadFull(r, h[fixedV2:])
+	return h, err
+}
+
+// parse understands a header.
+func parse(octets []byte) (header, error) {
+	rest := bufio.NewReader(bytes.NewReader(octets))
+	h, err := proxyproto.Read(rest)
+	if err != nil {
+		return header{}, fmt.Errorf("a PROXY header that can't be used: %w", err)
+	}
+	if h.Command.IsLocal() || h.TransportProtocol.IsUnspec() {
+		return header{}, nil
+	}
+	remote, local, ok := h.TCPAddrs()
+	if !ok || !address(remote).IsValid() || !address(local).IsValid() {
+		return header{}, errors.New("a PROXY header of a connection that is not TCP")
+	}
+	values, err := h.TLVs()
+	if err != nil {
+		return header{}, fmt.Errorf("values of a PROXY header: %w", err)
+	}
+	state, err := terminated(values)
+	return header{remote, local, state}, err
+}
+
+// terminated is the TLS that the proxy has ended with its client (2.2.6): version,
+// cipher and server name, nothing that keys could be derived of. What is no TLS of
+// today's counts as none.
+func terminated(values []proxyproto.TLV) (state *tls.ConnectionState, err error) {
+	name := ""
+	for _, v := range values {
+		switch v.Type {
+		case proxyproto.PP2_TYPE_AUTHORITY:
+			name = string(v.Value)
+		case proxyproto.PP2_TYPE_SSL:
+			ssl, err := tlvparse.SSL(v)
+			if err != nil {
+				return nil, fmt.Errorf("the TLS of a PROXY header: %w", err)
+			}
+			version, _ := ssl.SSLVersion()
+			cipher, _ := ssl.SSLCipher()
+			if ssl.ClientSSL() && versions[version] != 0 {
+				state = &tls.ConnectionState{Version: versions[version], CipherSuite: suites[cipher]}
+			}
+		}
+	}
+	if state != nil {
+		state.ServerName = name
+	}
+	return state, nil
+}
+
+// versions and suites are as OpenSSL names them, as proxies do.
+var (
+	versions = map[string]uint16{
+		"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11, "TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13,
+	}
+	suites = suitesByName()
+)
+
+// suitesByName has the names of TLS 1.3, which are everybody's, and of those before,
+// such as ECDHE-RSA-AES128-GCM-SHA256 for TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256.
+func suitesByName() map[string]uint16 {
+	openSSL := strings.NewReplacer("TLS_", "", "_WITH_", "-", "AES_", "AES", "_CBC_", "-", "POLY1305_SHA256", "POLY1305", "_", "-")
+	all := make(map[string]uint16)
+	for _, s := range tls.CipherSuites() {
+		all[s.Name] = s.ID
+		all[openSSL.Replace(s.Name)] = s.ID
+	}
+	return all
+}
