@@ -41,10 +41,12 @@ func (c *checkup) certificates() {
 
 // certificatesInUse are those of the configuration, or of those that are found the
 // ones that are used. Why others are not is said.
-func (c *checkup) certificatesInUse(s *check.Section) (all []certs.Files) {
+func (c *checkup) certificatesInUse(s *check.Section) (all []certs.Found) {
 	if files := c.config.TLS.Files(); files != nil {
-		s.Fact("chosen", "in %s", c.file)
-		return files
+		for _, f := range files {
+			all = append(all, certs.Found{Files: f, Whose: "in " + c.file})
+		}
+		return all
 	}
 	var found []certs.Found
 	privilege.WithoutOverride(func() { found = certificateSearch(c.config, c.found).Find(time.Now()) })
@@ -58,15 +60,15 @@ func (c *checkup) certificatesInUse(s *check.Section) (all []certs.Files) {
 			c.Warn("Correct the files, or name those to be used in the table [tls] in "+c.file+".", "A certificate can't be used: %v", f.Fault)
 		}
 		if f.Used {
-			all = append(all, f.Files)
+			all = append(all, f)
 		}
 	}
 	return all
 }
 
 // certificate is about one certificate; nil: it can't be read.
-func (c *checkup) certificate(s *check.Section, f certs.Files) *x509.Certificate {
-	s.Fact("file", "%s", f.Certificate)
+func (c *checkup) certificate(s *check.Section, f certs.Found) *x509.Certificate {
+	s.Fact("file", "%s (%s)", f.Certificate, f.Whose)
 	s.Fact("key", "%s", c.keyFile(f.Key))
 	if c.hidden(f.Certificate) {
 		return nil

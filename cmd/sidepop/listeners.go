@@ -115,7 +115,7 @@ func start(s *pop3.Server, ls []listener) <-chan error {
 			serve = s.ServeTLS
 		}
 		go func() {
-			if err := serve(l); !errors.Is(err, pop3.ErrServerClosed) {
+			if err := serve(l.Listener); !errors.Is(err, pop3.ErrServerClosed) {
 				failed <- fmt.Errorf("%s on %s: %w", l.name, l.Addr(), err)
 			}
 		}()
