@@ -26,12 +26,15 @@ type listenerKind struct {
 	addresses   func(*config.Listen) []netip.AddrPort
 }
 
-var listenerKinds = []listenerKind{
-	{plainSocket, false, false, func(l *config.Listen) []netip.AddrPort { return l.POP3 }},
-	{tlsSocket, true, false, func(l *config.Listen) []netip.AddrPort { return l.POP3S }},
-	{plainLegacySocket, false, true, func(l *config.Listen) []netip.AddrPort { return l.POP3Legacy }},
-	{tlsLegacySocket, true, true, func(l *config.Listen) []netip.AddrPort { return l.POP3SLegacy }},
-}
+// The kinds of listeners.
+var (
+	plainListener       = listenerKind{plainSocket, false, false, func(l *config.Listen) []netip.AddrPort { return l.POP3 }}
+	tlsListener         = listenerKind{tlsSocket, true, false, func(l *config.Listen) []netip.AddrPort { return l.POP3S }}
+	plainLegacyListener = listenerKind{plainLegacySocket, false, true, func(l *config.Listen) []netip.AddrPort { return l.POP3Legacy }}
+	tlsLegacyListener   = listenerKind{tlsLegacySocket, true, true, func(l *config.Listen) []netip.AddrPort { return l.POP3SLegacy }}
+
+	listenerKinds = []listenerKind{plainListener, tlsListener, plainLegacyListener, tlsLegacyListener}
+)
 
 // listen opens all sockets of a configuration, or none.
 func listen(l config.Listen) (all []listener, err error) {

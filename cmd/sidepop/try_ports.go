@@ -13,33 +13,30 @@ const portsTried = 100
 
 // listen opens the loopback sockets of both protocols.
 func (t *trial) listen() ([]listener, error) {
-	plain, err := openPort("--port", t.port, tryPort)
+	plain, err := openPort("--port", plainListener, t.port, tryPort)
 	if err != nil {
 		return nil, err
 	}
-	secure, err := openPort("--tls-port", t.tlsPort, tryTLSPort)
+	secure, err := openPort("--tls-port", tlsListener, t.tlsPort, tryTLSPort)
 	if err != nil {
 		closeAll(plain)
 		return nil, err
-	}
-	for i := range secure {
-		secure[i].implicitTLS = true
 	}
 	return append(plain, secure...), nil
 }
 
 // openPort listens on the wanted port or, when that is 0, on the first free one
 // from first on.
-func openPort(flag string, wanted, first uint16) ([]listener, error) {
+func openPort(flag string, kind listenerKind, wanted, first uint16) ([]listener, error) {
 	if wanted != 0 {
-		ls, err := listenLoopback(wanted)
+		ls, err := listenLoopback(kind, wanted)
 		if err != nil {
 			return nil, fmt.Errorf("%w; choose another port with %s, or leave it out to take the next free one", err, flag)
 		}
 		return ls, nil
 	}
 	for port := first; port < first+portsTried; port++ {
-		ls, err := listenLoopback(port)
+		ls, err := listenLoopback(kind, port)
 		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
 			return ls, err
 		}
@@ -49,7 +46,7 @@ func openPort(flag string, wanted, first uint16) ([]listener, error) {
 
 // listenLoopback listens on a port of 127.0.0.1 and ::1, or of the one that
 // this machine has.
-func listenLoopback(port uint16) ([]listener, error) {
+func listenLoopback(kind listenerKind, port uint16) ([]listener, error) {
 	var ls []listener
 	var missing error
 	for _, ip := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} {
@@ -57,7 +54,7 @@ func listenLoopback(port uint16) ([]listener, error) {
 		l, err := net.Listen(network(a, nil), a.String())
 		switch {
 		case err == nil:
-			ls = append(ls, listener{Listener: l})
+			ls = append(ls, listener{l, kind})
 		case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):
 			missing = listenError(a, err)
 		default:
