@@ -1,13 +1,16 @@
 package pop3_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"regexp"
 	"runtime"
 	"strings"
@@ -217,24 +220,122 @@ func TestEventsOfASession(t *testing.T) {
 	}
 }
 
+// TestPlainClientOnTLSPort: one that says something in plaintext, and one that waits
+// for a greeting, are told and end soon.
 func TestPlainClientOnTLSPort(t *testing.T) {
+	for said, want := range map[string]string{
+		"USER alice and more than a record's header": `does not speak TLS here: it sent "USER `,
+		"": "waits for a greeting in plaintext",
+	} {
+		events := newRecord()
+		limits := pop3.Limits{}
+		if said == "" {
+			limits.Login = 200 * time.Millisecond // less than is waited for a handshake
+		}
+		s := &pop3.Server{Backend: alice(), Events: events, Settings: pop3.Settings{TLS: serverTLS, Limits: limits}}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go s.ServeTLS(l)
+		c := dial(t, l.Addr().String())
+		if said != "" {
+			c.say(said)
+		}
+		c.hear("-ERR connections begin with TLS on this port")
+		c.hearEnd()
+		_ = c.Close()
+		sum := events.summary(t)
+		if sum.Reason != pop3.ReasonHandshake || !strings.Contains(sum.Err.Error(), want) {
+			t.Errorf("%q: the summary is %+v", said, sum)
+		}
+		if err := s.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTLSClientOnPlainPort(t *testing.T) {
 	events := newRecord()
-	s := &pop3.Server{Backend: alice(), Events: events, Settings: pop3.Settings{TLS: serverTLS}}
+	address := serve(t, &pop3.Server{Backend: alice(), Events: events, Settings: pop3.Settings{TLS: serverTLS}})
+	if conn, err := tls.Dial("tcp", address, clientTLS); err == nil {
+		_ = conn.Close()
+		t.Error("a handshake where connections begin in plaintext")
+	}
+	if sum := events.summary(t); sum.Reason != pop3.ReasonHandshake || !strings.Contains(sum.Err.Error(), "begins with TLS") {
+		t.Errorf("the summary is %+v", sum)
+	}
+	// One that goes on waiting: nothing but the greeting comes.
+	c := dial(t, address)
+	if _, err := io.WriteString(c.Conn, "\x16\x03\x01\x00\x02"); err != nil {
+		t.Fatal(err)
+	}
+	c.hear(`\+OK POP3 ready`)
+	c.hearEnd()
+}
+
+// relayed is a connection by a proxy within this machine.
+type relayed struct {
+	*net.TCPConn
+	remote     net.Addr
+	terminated *tls.ConnectionState
+}
+
+func (r relayed) RemoteAddr() net.Addr             { return r.remote }
+func (r relayed) Terminated() *tls.ConnectionState { return r.terminated }
+
+// TestRelayed: what a proxy says of TLS lets passwords cross, and that it is near
+// does not. Clients are counted by their own addresses.
+func TestRelayed(t *testing.T) {
+	events := newRecord()
+	s := &pop3.Server{Backend: alice("a\n"), Events: events, Settings: pop3.Settings{TLS: serverTLS, Limits: pop3.Limits{PerAddress: 1}}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	go s.ServeTLS(l)
-	c := dial(t, l.Addr().String())
-	c.say("USER alice and more than a record's header")
-	_, _ = io.ReadAll(c.in)
-	sum := events.summary(t)
-	if sum.Reason != pop3.ReasonHandshake || !strings.Contains(sum.Err.Error(), `does not speak TLS here: it sent "USER `) {
-		t.Errorf("the summary is %+v", sum)
+	defer l.Close()
+	connect := func(remote string, terminated *tls.ConnectionState, implicit bool) *client {
+		t.Helper()
+		c := dial(t, l.Addr().String())
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(remote))
+		go s.ServeConn(relayed{conn.(*net.TCPConn), a, terminated}, implicit)
+		return c
 	}
-	if err := s.Shutdown(context.Background()); err != nil {
-		t.Error(err)
+	over := &tls.ConnectionState{Version: tls.VersionTLS13}
+	c := connect("192.0.2.1:4000", over, false)
+	c.login()
+	c.say("QUIT")
+	c.hear(`\+OK .*`)
+	c.hearEnd()
+	events.summary(t)
+
+	c = connect("192.0.2.1:4000", over, false)
+	c.hear(`\+OK POP3 ready`)
+	c.say("STLS", "CAPA")
+	c.hear("-ERR TLS is active already")
+	c.hear(`\+OK .*`)
+	if capa := c.multiline(); strings.Contains(capa, "STLS") {
+		t.Errorf("capabilities where TLS has been ended: %s", capa)
 	}
+	connect("192.0.2.1:4001", over, false).hear(`-ERR \[SYS/TEMP\] too many connections from your address, .*`)
+	connect("192.0.2.2:4001", over, false).hear(`\+OK POP3 ready`)
+
+	for _, remote := range []string{"192.0.2.3:4000", "127.0.0.1:4000"} {
+		c = connect(remote, nil, false)
+		c.hear(`\+OK POP3 ready`)
+		c.say("USER alice")
+		c.hear(`-ERR .*TLS.*`)
+	}
+	c = connect("192.0.2.4:4000", over, true) // and TLS once more behind it
+	conn := tls.Client(c.Conn, clientTLS)
+	if err := conn.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	(&client{t, conn, bufio.NewReader(conn)}).login()
 }
 
 // TestApply has connections that began under other settings.

@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -36,8 +37,10 @@ func dialFrom(local, address string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{c, bufio.NewReader(c)}, nil
+	return newConn(c), nil
 }
+
+func newConn(c net.Conn) *conn { return &conn{c, bufio.NewReader(c)} }
 
 // answer reads one line.
 func (c *conn) answer() (string, error) {
@@ -114,18 +117,29 @@ func (s *server) connectTLS() *conn {
 
 // dialTLS connects to the port where TLS comes first, with a whole handshake.
 func (s *server) dialTLS() (*conn, error) {
+	c, err := dial(s.pop3s)
+	if err != nil {
+		return nil, err
+	}
+	return s.overTLS(c)
+}
+
+// overTLS makes a whole handshake over a connection.
+func (s *server) overTLS(c *conn) (*conn, error) {
 	pem, err := os.ReadFile(s.path(caFile))
 	if err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: answerTime}, "tcp", s.pop3s,
-		&tls.Config{ServerName: "localhost", RootCAs: roots})
-	if err != nil {
+	over := tls.Client(c.Conn, &tls.Config{ServerName: "localhost", RootCAs: roots})
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	if err := over.HandshakeContext(ctx); err != nil {
+		_ = c.Close()
 		return nil, err
 	}
-	return &conn{c, bufio.NewReader(c)}, nil
+	return newConn(over), nil
 }
 
 // login opens a session of an account.

@@ -16,6 +16,8 @@ type entry struct {
 	Session string
 	User    string
 	Reason  string
+	Error   string // the details of a reason
+	Remote  string
 	TLS     string // version and cipher, or noTLS
 	Ended   string // role
 	Keys    string // of the configuration
@@ -41,6 +43,7 @@ const (
 	msgNeedsRestart = "needs a restart"             // on a hangup
 	msgFrontRefused = "front refused"               // not the front, or too many of its connections
 	msgFrontBroke   = "front broke the protocol"    // a test in its place
+	msgOldTLS       = "old TLS"                     // with tls.profile legacy
 	msgUnseparated  = "roles not separated by user" // not started as root
 	msgSandboxed    = "sandboxed"                   // some of it is not available
 

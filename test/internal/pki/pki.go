@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -23,6 +24,21 @@ const (
 	KeyFile  = "key.pem"  // readable for the caller alone
 )
 
+// NewKey makes a private key for RSA, or for ECDSA.
+func NewKey(forRSA bool) crypto.Signer {
+	var key crypto.Signer
+	var err error
+	if forRSA {
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
+	} else {
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	if err != nil {
+		panic(err) // there is no randomness
+	}
+	return key
+}
+
 // Write makes an authority and, for a server's private key, a certificate that
 // it signed, in the folder dir. The certificate is for names and for 127.0.0.1; a
 // nil key is a new one.
@@ -32,9 +48,7 @@ func Write(dir string, key crypto.Signer, names ...string) error {
 		return err
 	}
 	if key == nil {
-		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			return err
-		}
+		key = NewKey(false)
 	}
 	ca := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
