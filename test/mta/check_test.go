@@ -96,6 +96,10 @@ func testCheck(t *testing.T, mta, setting string) person {
 	if r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "wrong user name or password") || strings.Contains(r.stderr, alice.password) {
 		t.Errorf("auth test with a wrong password: exit status %d, %q, %q", r.status, r.stdout, r.stderr)
 	}
+	r = try(t, alice.password+"\n", program, "auth", "test", "nobody-of-that-name")
+	if r.status != 1 || !strings.Contains(r.stderr, `the system has no user "nobody-of-that-name"`) {
+		t.Errorf("auth test of nobody: exit status %d, %q, %q", r.status, r.stdout, r.stderr)
+	}
 	return alice
 }
 
