@@ -77,4 +77,7 @@ func TestChain(t *testing.T) {
 			t.Errorf("%v does not have %q", err, part)
 		}
 	}
+	if err != nil && strings.Contains(err.Error(), "\n") {
+		t.Errorf("%q is more than a line of the log", err)
+	}
 }
