@@ -75,7 +75,7 @@ func TestRenewal(t *testing.T) {
 				default:
 				}
 				if err := oneLogin(srv, a, config, &resumed); err != nil {
-					t.Errorf("with certificate %d: %v", bot.version, err)
+					t.Errorf("after %d logins: %v", logins.Load(), err)
 					return
 				}
 				logins.Add(1)

@@ -64,15 +64,12 @@ func readHeader(r io.Reader) (header, error) {
 
 // take reads the octets of a header.
 func take(r io.Reader) ([]byte, error) {
-	h := make([]byte, len(beginV2), maxV1)
-	if n, err := io.ReadFull(r, h); err != nil {
-		return h[:n], err
+	h, err := takeBeginning(r)
+	if err != nil {
+		return h, err
 	}
 	if string(h) == beginV2 {
 		return takeV2(r, h)
-	}
-	if !bytes.HasPrefix(h, []byte(beginV1)) {
-		return h, errNoHeader
 	}
 	for h[len(h)-1] != '\n' {
 		if len(h) == maxV1 {
@@ -80,6 +77,24 @@ func take(r io.Reader) ([]byte, error) {
 		}
 		h = h[:len(h)+1]
 		if _, err := io.ReadFull(r, h[len(h)-1:]); err != nil {
+			return h, err
+		}
+	}
+	return h, nil
+}
+
+// takeBeginning reads as much as tells the versions apart, and no more than both have.
+// What is no header is found out from its first octets, without waiting for others.
+func takeBeginning(r io.Reader) ([]byte, error) {
+	h := make([]byte, 0, maxV1)
+	for len(h) < len(beginV2) {
+		n, err := r.Read(h[len(h):len(beginV2)])
+		h = h[:len(h)+n]
+		v1, v2 := min(len(h), len(beginV1)), len(h)
+		if string(h[:v1]) != beginV1[:v1] && string(h[:v2]) != beginV2[:v2] {
+			return h, errNoHeader
+		}
+		if err != nil && len(h) < len(beginV2) {
 			return h, err
 		}
 	}

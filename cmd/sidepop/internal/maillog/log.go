@@ -145,5 +145,9 @@ func DescribeTLS(s *tls.ConnectionState) string {
 	if s == nil {
 		return "none"
 	}
-	return strings.ReplaceAll(tls.VersionName(s.Version), " ", "") + " " + tls.CipherSuiteName(s.CipherSuite)
+	version := strings.ReplaceAll(tls.VersionName(s.Version), " ", "")
+	if s.CipherSuite == 0 { // a proxy did not say
+		return version
+	}
+	return version + " " + tls.CipherSuiteName(s.CipherSuite)
 }
