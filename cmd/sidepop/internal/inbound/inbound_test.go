@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,6 +156,7 @@ func listener(t *testing.T, l *Listener) (address string, refused <-chan string)
 	reasons := make(chan string, 2*maxWaiting)
 	l.Listener = inner
 	l.Refused = func(_, _ net.Addr, reason error) { reasons <- reason.Error() }
+	l.setUp()
 	ended := make(chan error)
 	go func() {
 		for {
@@ -196,8 +198,9 @@ func say(t *testing.T, address, octets string) string {
 
 func TestListener(t *testing.T) {
 	for _, legacy := range []bool{false, true} {
-		proxied := true
-		l := &Listener{Legacy: legacy, Proxy: func(a netip.Addr) bool { return proxied && a == netip.MustParseAddr("127.0.0.1") }}
+		var proxied atomic.Bool
+		proxied.Store(true)
+		l := &Listener{Legacy: legacy, Proxy: func(a netip.Addr) bool { return proxied.Load() && a == netip.MustParseAddr("127.0.0.1") }}
 		address, refused := listener(t, l)
 		if got, want := say(t, address, v2(t)+"after"), fmt.Sprintf("192.0.2.7 %v\nafter", legacy); got != want {
 			t.Errorf("by a proxy: %q, want %q", got, want)
@@ -214,7 +217,7 @@ func TestListener(t *testing.T) {
 		if got := say(t, address, ""); got != "" || len(refused) > 0 {
 			t.Errorf("nothing was said: %q, %d refused", got, len(refused))
 		}
-		proxied = false
+		proxied.Store(false)
 		if got, want := say(t, address, v2(t)), fmt.Sprintf("127.0.0.1 %v\n%s", legacy, v2(t)); got != want {
 			t.Errorf("by somebody else: %q, want %q", got, want)
 		}
