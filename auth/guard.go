@@ -52,7 +52,8 @@ type GuardOptions struct {
 //
 // Invariants:
 //   - How long a refusal takes tells neither whether the user exists nor whether
-//     the password was right.
+//     the password was right. Only somebody at the same address can tell who has
+//     logged in from there, since those do not wait for his failures.
 //   - Who fails waits longer each time, before a source is asked: an address
 //     whatever names it tries, an account whatever addresses try it. From an
 //     address where it has logged in, an account never waits for what was done

@@ -13,9 +13,10 @@ import (
 
 // place is where the MTA delivers somebody's mail.
 type place struct {
-	path   string // of a Maildir; empty: it is none
-	by     string // what decides that
-	system bool   // as that of a system user
+	path     string // of a Maildir; empty: it is none
+	by       string // what decides that
+	system   bool   // as that of a system user
+	catchAll bool   // as that of whoever has no entry of his own in the domain
 }
 
 // delivery finds out whether the MTA puts a user's mail where it is looked for.
@@ -43,6 +44,10 @@ func (c *checkup) delivery(ctx context.Context, name string, a *auth.Account, pa
 	}
 	if to.system {
 		c.elsewhere(s, a)
+	}
+	if to.catchAll {
+		c.Warn("Give the address a mailbox of its own in virtual_mailbox_maps, or take its password away, unless that mail is meant for "+a.Name+".",
+			"%s has no mailbox of its own and reads that of the whole domain's other mail: %s.", a.Name, to.by)
 	}
 	c.aliases(ctx, s, name)
 }
@@ -90,6 +95,7 @@ func virtualPlace(ctx context.Context, p *postfix.Postfix, address string) (to p
 	if to.by = entryOf(m); m.Maildir {
 		to.path = m.Path
 	}
+	to.catchAll = strings.HasPrefix(m.Key, "@")
 	return to, ""
 }
 

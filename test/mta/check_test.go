@@ -124,6 +124,10 @@ func TestPostfixCheckVirtual(t *testing.T) {
 	expectCheck(t, broken, []string{"let the entry of " + people[1].address + " in " + tables.mailboxes + " end in a slash"}, people[1].address)
 	expectCheck(t, broken, []string{virtualDomain + " is a virtual domain of Postfix", "give the address a password"}, people[len(people)-1].address)
 
+	reloadPostfix(t, "virtual_mailbox_maps=inline:{@"+virtualDomain+"="+people[0].mailbox+"}")
+	expectCheck(t, warned, []string{"has no mailbox of its own", "the entry of @" + virtualDomain}, people[0].address)
+	reloadPostfix(t, "virtual_mailbox_maps="+tables.mailboxes)
+
 	// What the keeper can't read, though root can.
 	for _, c := range []struct{ table, words string }{
 		{tables.mailboxes, "Postfix's virtual mailboxes (" + tables.mailboxes + " in /etc/postfix) can't be looked up"},
