@@ -208,7 +208,7 @@ func (c *session) cmdStls([]string) (reply, error) {
 	}
 	return reply{text: "begin TLS", then: func() {
 		c.greeted.user = ""
-		c.startTLS()
+		_ = c.startTLS()
 	}}, nil
 }
 

@@ -51,8 +51,11 @@ type reply struct {
 func (c *session) serve(implicit bool) {
 	defer c.close()
 	c.server.Events.Connected(c.peer)
-	if implicit && !c.startTLS() {
-		return
+	if implicit {
+		if err := c.startTLS(); err != nil {
+			c.answerPlaintext(err)
+			return
+		}
 	}
 	c.greet()
 	if c.conn == c.transport {
@@ -326,13 +329,13 @@ func (c *session) lineLimit(begin []byte) int {
 
 func (c *session) saslLimit([]byte) int { return c.settings.Limits.SASLLine + len("\r\n") }
 
-// startTLS does the server's side of the handshake.
-func (c *session) startTLS() bool {
+// startTLS does the server's side of the handshake. With an error the session ends.
+func (c *session) startTLS() error {
 	c.in.discard() // whatever came in plaintext is nobody's
 	c.peer.TLS = nil
 	if c.settings.TLS == nil {
 		c.end(ReasonHandshake, errNoTLS)
-		return false
+		return errNoTLS
 	}
 	conn := tls.Server(c.transport, c.settings.TLS)
 	c.until = c.loginDeadline()
@@ -351,20 +354,19 @@ func (c *session) startTLS() bool {
 	case err == nil:
 	case c.isStopped():
 		c.end(ReasonShutdown, nil)
-		return false
+		return errShutdown
 	default:
 		c.end(ReasonHandshake, handshakeError(err))
-		c.answerPlaintext(err)
-		return false
+		return err
 	}
 	state := conn.ConnectionState()
 	c.peer.TLS, c.peer.Secure = &state, true
 	c.use(conn)
-	return true
+	return nil
 }
 
-// answerPlaintext tells a client that does not speak TLS, which waits for a greeting
-// or has sent a command, that it should.
+// answerPlaintext tells a client that does not begin with TLS, which waits for a
+// greeting or has sent a command, that it should. Err is what startTLS came to.
 func (c *session) answerPlaintext(err error) {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) && record.Conn != nil || errors.Is(err, os.ErrDeadlineExceeded) {

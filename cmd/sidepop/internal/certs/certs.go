@@ -41,7 +41,7 @@ type Files struct{ Certificate, Key string }
 // pair is a certificate with its key in files.
 type pair struct {
 	Files
-	current *tls.Certificate // nil: it could never be used
+	current *tls.Certificate
 	read    [2]version       // what current, or the last attempt to read it, is of
 	fault   error            // of that attempt, if it is still to be told
 	warned  time.Time        // when the end of the certificate was told of
@@ -80,10 +80,7 @@ func (p *pair) tell(events Events) {
 	if p.fault == nil {
 		return
 	}
-	if p.current != nil {
-		p.fault = fmt.Errorf("the new certificate is not used, the old one stays: %w", p.fault)
-	}
-	events.CertificateFault(p.fault)
+	events.CertificateFault(fmt.Errorf("the new certificate is not used, the old one stays: %w", p.fault))
 	p.fault = nil
 }
 
@@ -108,7 +105,7 @@ const warnEvery = 24 * time.Hour
 
 // warnOfEnd tells when the certificate in use ends soon, or has.
 func (p *pair) warnOfEnd(now time.Time, events Events) {
-	if p.current != nil && p.current.Leaf.NotAfter.Sub(now) < EndsSoon && now.Sub(p.warned) >= warnEvery {
+	if p.current.Leaf.NotAfter.Sub(now) < EndsSoon && now.Sub(p.warned) >= warnEvery {
 		p.warned = now
 		events.CertificateFault(fmt.Errorf("%s ends at %s: clients refuse it after that",
 			p.Certificate, p.current.Leaf.NotAfter.UTC().Format(time.RFC3339)))

@@ -343,6 +343,29 @@ func TestDiscovered(t *testing.T) {
 	if !changes(t, s) || !slices.Equal(names(), []string{"b.example.org"}) {
 		t.Errorf("removed: %q", names())
 	}
+
+	// One that never could be used is told of once.
+	broken := bot.files("c.example.org")
+	if err := os.Mkdir(filepath.Dir(broken.Certificate), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(broken.Certificate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		s.looked = time.Unix(1, 0) // long ago
+		if s.Refresh() {
+			t.Error("one that can't be used is")
+		}
+	}
+	if events.faults != 2 {
+		t.Errorf("one that can't be used: told %+v", events)
+	}
+	events = told{}
+	Discovered(s.find, s.folders, &events).Close()
+	if events.faults != 1 {
+		t.Errorf("one that can't be used, at the start: told %+v", events)
+	}
 }
 
 // TestFind has certificates on a machine beside those that are used, the first of

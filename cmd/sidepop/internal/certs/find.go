@@ -39,6 +39,8 @@ type Found struct {
 	Fault error             // why it can't be used
 	Used  bool
 	Why   string // it is used or not, in a few words for a person
+
+	pair *pair
 }
 
 // Find gives what there is, in the order of preference:
@@ -54,12 +56,10 @@ type Found struct {
 func (s Search) Find(now time.Time) []Found {
 	var all []Found
 	add := func(f Files, whose string) {
-		one := Found{Files: f, Whose: whose}
-		c, err := f.load()
-		if err != nil {
-			one.Fault = err
-		} else {
-			one.Leaf = c.Leaf
+		p, err := load(f)
+		one := Found{Files: f, Whose: whose, Fault: err, pair: p}
+		if err == nil {
+			one.Leaf = p.current.Leaf
 		}
 		all = append(all, one)
 	}

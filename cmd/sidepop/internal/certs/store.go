@@ -26,6 +26,9 @@ type Store struct {
 	pairs   []*pair
 	watch   *watch
 	looked  time.Time
+
+	// unusable is how often in turn certificates were found that can't be used.
+	unusable map[Files]int
 }
 
 // Named has certificates whose files are named. Each must be there.
@@ -48,11 +51,8 @@ func Named(files []Files, events Events) (*Store, error) {
 // it is asked again, at once when something changes in these folders, in which it
 // looks. Those that can't be used are told of.
 func Discovered(find func() []Found, folders []string, events Events) *Store {
-	s := &Store{find: find, folders: folders, events: events}
+	s := &Store{find: find, folders: folders, events: events, unusable: make(map[Files]int)}
 	s.pairs = s.chosen()
-	for _, p := range s.pairs {
-		p.tell(events)
-	}
 	s.begin()
 	return s
 }
@@ -76,9 +76,7 @@ func (s *Store) Changed() <-chan struct{} { return s.watch.changed }
 // Current is the pairs in use.
 func (s *Store) Current() (all []tls.Certificate) {
 	for _, p := range s.pairs {
-		if p.current != nil {
-			all = append(all, *p.current)
-		}
+		all = append(all, *p.current)
 	}
 	return all
 }
@@ -125,20 +123,31 @@ func (s *Store) chosen() (pairs []*pair) {
 	}
 	for _, f := range s.find() {
 		p := known[f.Files]
-		if !f.Used && (p == nil || f.Fault == nil) {
+		switch {
+		case p != nil && (f.Used || f.Fault != nil):
+			pairs = append(pairs, p)
+		case f.Fault != nil:
+			s.tellUnusable(f)
 			continue
-		}
-		if p == nil {
-			var err error
-			if p, err = load(f.Files); err != nil {
-				p.fault = fmt.Errorf("a certificate that was found is not used: %w", err)
-			} else if !s.looked.IsZero() {
-				s.events.Certificate(p.Certificate, p.current.Leaf.NotAfter)
+		case f.Used:
+			pairs = append(pairs, f.pair)
+			if !s.looked.IsZero() {
+				s.events.Certificate(f.Certificate, f.Leaf.NotAfter)
 			}
 		}
-		pairs = append(pairs, p)
+		delete(s.unusable, f.Files)
 	}
 	return pairs
+}
+
+// tellUnusable tells of a certificate that was found and can't be used: at the start,
+// or when it is so for the second time, since it may just be made.
+func (s *Store) tellUnusable(f Found) {
+	s.unusable[f.Files]++
+	if n := s.unusable[f.Files]; s.looked.IsZero() || n == 2 {
+		s.unusable[f.Files] = 2
+		s.events.CertificateFault(fmt.Errorf("%s is not used: %w", f.Whose, f.Fault))
+	}
 }
 
 // follow watches what leads to the files now.
