@@ -42,9 +42,9 @@ type Files struct{ Certificate, Key string }
 type pair struct {
 	Files
 	current *tls.Certificate
-	read    [2]version       // what current, or the last attempt to read it, is of
-	fault   error            // of that attempt, if it is still to be told
-	warned  time.Time        // when the end of the certificate was told of
+	read    [2]version // what current, or the last attempt to read it, is of
+	fault   error      // of that attempt, if it is still to be told
+	warned  time.Time  // when the end of the certificate was told of
 }
 
 // load reads the files of a pair for the first time.
