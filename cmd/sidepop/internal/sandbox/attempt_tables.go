@@ -46,11 +46,12 @@ var networkAttempts = []attempt{
 	{"make a TCP socket", filtered, socket(unix.AF_INET, unix.SOCK_STREAM)},
 	{"make a TCP socket (IPv6)", filtered, socket(unix.AF_INET6, unix.SOCK_STREAM)},
 	{"make a UDP socket", filtered, socket(unix.AF_INET, unix.SOCK_DGRAM)},
+	{"make a netlink socket", filtered, socket(unix.AF_NETLINK, unix.SOCK_RAW)},
 }
 
 // alwaysAttempts are those of every keeper.
 var alwaysAttempts = []attempt{
-	{"make a netlink socket", filtered, socket(unix.AF_NETLINK, unix.SOCK_RAW)},
+	{"make an audit socket", filtered, netlink(unix.NETLINK_AUDIT)},
 	{"make a packet socket", credentials | filtered, socket(unix.AF_PACKET, unix.SOCK_RAW)},
 	{"get a capability", credentials, capability},
 	{"change the root folder", credentials | filtered, func(*probe) error { return unix.Chroot("/") }},

@@ -113,6 +113,17 @@ func socket(family, kind int) func(*probe) error {
 	}
 }
 
+// netlink tries to make a netlink socket of a protocol.
+func netlink(protocol int) func(*probe) error {
+	return func(*probe) error {
+		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
+		if err == nil {
+			unix.Close(fd)
+		}
+		return err
+	}
+}
+
 // open tries to open a name in the folder that the probe has open.
 func open(flags int) func(*probe) error {
 	return func(p *probe) error {

@@ -202,17 +202,23 @@ func TestLimits(t *testing.T) {
 			}
 		}
 	}
-	// With a network there are two more families, and no other ones.
+	// With a network there are two more families, and one protocol of a third.
 	networked, table := compile(t, keeperPrograms(true))
 	for family := range uint64(1024) {
 		want := uint32(refuse(unix.EAFNOSUPPORT))
 		if family == unix.AF_UNIX || family == unix.AF_INET || family == unix.AF_INET6 {
 			want = allowed
 		}
-		for _, kind := range []uint64{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
-			a := asked{number: uint32(table.SyscallNames["socket"]), arch: uint32(table.ID), arguments: [6]uint64{family, kind}}
-			if got := answer(t, networked, a); got != want {
-				t.Errorf("with a network, family %d: %#x, not %#x", family, got, want)
+		for _, protocol := range []uint64{unix.NETLINK_ROUTE, unix.NETLINK_AUDIT, 1, unix.NETLINK_ROUTE | high} {
+			want := want
+			if family == unix.AF_NETLINK && protocol == unix.NETLINK_ROUTE {
+				want = allowed
+			}
+			for _, kind := range []uint64{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_RAW} {
+				a := asked{number: uint32(table.SyscallNames["socket"]), arch: uint32(table.ID), arguments: [6]uint64{family, kind, protocol}}
+				if got := answer(t, networked, a); got != want {
+					t.Errorf("with a network, family %d, protocol %d: %#x, not %#x", family, protocol, got, want)
+				}
 			}
 		}
 	}

@@ -47,7 +47,7 @@ func optionsChild() {
 	}
 	for family := range unix.AF_MAX {
 		fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-		open := family == unix.AF_UNIX || family == unix.AF_INET || family == unix.AF_INET6
+		open := family == unix.AF_UNIX || family == unix.AF_INET || family == unix.AF_INET6 || family == unix.AF_NETLINK
 		if open && err == nil {
 			unix.Close(fd)
 		} else if open || err != unix.EAFNOSUPPORT {

@@ -37,10 +37,15 @@ const cloneNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEW
 
 func keeperPrograms(network bool) []program {
 	families := []uint64{unix.AF_UNIX}
+	var netlink []program
 	if network {
-		families = append(families, unix.AF_INET, unix.AF_INET6)
+		// C libraries, and Postfix's tools at their start, ask by netlink
+		// for the machine's addresses (getifaddrs(3)).
+		families = append(families, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK)
+		others := append(is(0, seccomp.Equal, unix.AF_NETLINK), is(2, seccomp.NotEqual, unix.NETLINK_ROUTE)...)
+		netlink = []program{limit("socket", unix.EAFNOSUPPORT, others)}
 	}
-	return []program{
+	return append(netlink, []program{
 		// EAFNOSUPPORT, as from a kernel without networks: libraries, PAM's
 		// audit among them, take it for an answer and go on.
 		limit("socket", unix.EAFNOSUPPORT, none(0, families...)),
@@ -55,5 +60,5 @@ func keeperPrograms(network bool) []program {
 				{Action: refuse(unix.ENOSYS), Names: []string{"clone3"}},
 			},
 		},
-	}
+	}...)
 }

@@ -122,7 +122,8 @@ func (m *Measures) confine(root string, user *privilege.Identity) error {
 // KeeperOptions are what an operator may need beside what the keeper does
 // itself. The zero value is the narrowest sandbox.
 type KeeperOptions struct {
-	// Network leaves IPv4 and IPv6 sockets, for PAM modules and databases that
+	// Network leaves IPv4 and IPv6 sockets, and the netlink ones that tell of
+	// the machine's addresses, for PAM modules and databases that
 	// ask other machines.
 	Network bool
 
