@@ -3,8 +3,8 @@
 // Accounts come from a [Source]: a [Passwd] has them in passwd files, [PAM] those
 // of the system, [Virtual] those of Postfix's virtual mailboxes, and a [Chain] asks
 // several. A [Guard] stands before them: it makes those wait who fail, and answers
-// all failures alike. APOP asks a Passwd alone ([Passwd.VerifyAPOP]), and an
-// [Exchange] carries the SASL mechanisms PLAIN and LOGIN.
+// all failures alike. What a client sends in place of a password is a [Proof], and
+// an [Exchange] carries one SASL authentication. [Masters] may log in as others.
 //
 // Invariants:
 //   - No password and no hash leaves the package but for the program of package
@@ -14,6 +14,8 @@
 //     somebody who has the right password is told only after the password was
 //     found right. Only an account whose line is malformed, so that no password
 //     can be right, shows itself.
+//   - SCRAM's salts are the same for a name at each attempt, whether there is such a
+//     user or not.
 //   - An empty password is never right, whatever the file says.
 //   - The cost of a hash is bounded when its line is read, and no more
 //     passwords are hashed at once than there are processors.

@@ -99,8 +99,9 @@ type table struct {
 	path    string
 	content string
 	users   map[string]line
-	usable  []string // lines with a password that can be tried
-	clear   bool     // at least one password is kept as it is
+	usable  []string             // lines with a password that can be tried
+	clear   int                  // so many of them have it as it is
+	shapes  [scrams][]scramShape // of those that are of use for SCRAM
 }
 
 // line is one line of a file, numbered from 1.
@@ -133,8 +134,7 @@ func parseTable(path, content string, warn func(error)) *table {
 		if err != nil {
 			report(number, fmt.Errorf("user cannot log in: %w", err))
 		} else if !rec.locked {
-			t.usable = append(t.usable, text)
-			t.clear = t.clear || rec.secret.clear != ""
+			t.add(text, rec.secret)
 		}
 		if name != "" {
 			t.users[name] = line{text, number}
@@ -144,6 +144,34 @@ func parseTable(path, content string, warn func(error)) *table {
 		warn(fmt.Errorf("%s: %d more lines are malformed", path, faults-maxWarnings))
 	}
 	return t
+}
+
+// add takes a line with a password that can be tried.
+func (t *table) add(text string, s secret) {
+	t.usable = append(t.usable, text)
+	if s.clear != "" {
+		t.clear++
+	}
+	for kind := range SCRAM(scrams) {
+		if shape, ok := s.shape(kind); ok {
+			t.shapes[kind] = append(t.shapes[kind], shape)
+		}
+	}
+}
+
+// holds says how many have their password in a form.
+func (t *table) holds(f Form) Extent {
+	n := t.clear
+	if kind, ok := f.scram(); ok {
+		n = len(t.shapes[kind])
+	}
+	switch n {
+	case 0:
+		return None
+	case len(t.usable):
+		return All
+	}
+	return Some
 }
 
 // find looks a user up by several names, the best first.

@@ -47,19 +47,22 @@ var newHashes = map[string]struct {
 	"argon2id":     {"{ARGON2ID}", newArgon2},
 	"sha512-crypt": {"{SHA512-CRYPT}", newSHACrypt},
 	"bcrypt":       {"{BLF-CRYPT}", newBcrypt},
+
+	"scram-sha-1":   {"{SCRAM-SHA-1}", newSCRAM(SCRAMSHA1)},
+	"scram-sha-256": {"{SCRAM-SHA-256}", newSCRAM(SCRAMSHA256)},
 }
 
 // NewHash gives a password field for a password: yescrypt, argon2id,
-// sha512-crypt or bcrypt, marked with a {SCHEME} that Dovecot reads too. "" is
-// [DefaultHashScheme]; case does not count. It refuses passwords that nobody could
-// log in with. Errors quote neither argument.
+// sha512-crypt, bcrypt, scram-sha-1 or scram-sha-256, marked with a {SCHEME} that
+// Dovecot reads too. "" is [DefaultHashScheme]; case does not count. It refuses
+// passwords that nobody could log in with. Errors quote neither argument.
 func NewHash(scheme, password string) (string, error) {
 	if scheme == "" {
 		scheme = DefaultHashScheme
 	}
 	kind, ok := newHashes[strings.ToLower(scheme)]
 	if !ok {
-		return "", errors.New("unknown scheme for a hash: expected yescrypt, argon2id, sha512-crypt or bcrypt")
+		return "", errors.New("unknown scheme for a hash: expected yescrypt, argon2id, sha512-crypt, bcrypt, scram-sha-1 or scram-sha-256")
 	}
 	if _, err := passwordForms(password); err != nil {
 		return "", err
@@ -127,23 +130,6 @@ func VerifySecret(ctx context.Context, field, password string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s, err := parseSecret(field)
-	locked := errors.Is(err, errLocked)
-	if locked {
-		s = defaultDecoy
-	} else if err != nil {
-		return false, fmt.Errorf("%w: %w", ErrPermanent, err)
-	}
-	right, err := try(ctx, anyOf(passwords), s)
-	if err != nil {
-		return false, err
-	}
-	return right && !locked, nil
-}
-
-// VerifyDecoy takes the time of a check for a user who does not exist. The error is
-// one of [VerifySecret], but not ErrPermanent.
-func VerifyDecoy(ctx context.Context, password string) error {
-	_, err := VerifySecret(ctx, "!", password)
-	return err
+	right, _, err := matchField(ctx, field, anyOf(passwords))
+	return right, err
 }

@@ -14,9 +14,18 @@ var ErrUnknown = errors.New("no such user")
 // account that nobody can log in to is found too. The error wraps
 // [ErrCredentials] for what can't be a name.
 func (p *Passwd) Account(_ context.Context, user string) (*Account, error) {
-	names, err := nameForms(user)
+	rec, _, err := p.lookUp(user)
 	if err != nil {
 		return nil, err
+	}
+	return &rec.account, nil
+}
+
+// lookUp finds the record of a user, and where it is.
+func (p *Passwd) lookUp(user string) (rec record, where string, err error) {
+	names, err := nameForms(user)
+	if err != nil {
+		return record{}, "", err
 	}
 	domain := ""
 	if p.perDomain() {
@@ -26,15 +35,16 @@ func (p *Passwd) Account(_ context.Context, user string) (*Account, error) {
 	users, err := p.table(domain)
 	switch {
 	case err != nil:
-		return nil, err
+		return record{}, "", err
 	case users == nil:
-		return nil, fmt.Errorf("%s: %w: there is no file for the domain %q", p.path, ErrUnknown, domain)
+		return record{}, "", fmt.Errorf("%s: %w: there is no file for the domain %q", p.path, ErrUnknown, domain)
 	}
 	found, ok := users.find(names)
 	if !ok {
-		return nil, fmt.Errorf("%s: %w: %q", users.path, ErrUnknown, user)
+		return record{}, "", fmt.Errorf("%s: %w: %q", users.path, ErrUnknown, user)
 	}
-	rec, err := parseLine(found.text)
+	where = fmt.Sprintf("%s:%d", users.path, found.number)
+	rec, err = parseLine(found.text)
 	if err == nil {
 		if p.perDomain() && !strings.Contains(rec.account.Name, "@") {
 			rec.account.Name += "@" + domain
@@ -42,9 +52,9 @@ func (p *Passwd) Account(_ context.Context, user string) (*Account, error) {
 		err = rec.account.expandHome()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s:%d: %w: %w", users.path, found.number, ErrPermanent, err)
+		return record{}, "", fmt.Errorf("%s: %w: %w", where, ErrPermanent, err)
 	}
-	return &rec.account, nil
+	return rec, where, nil
 }
 
 // Accounts calls f with every account of a file for all users, in no order.

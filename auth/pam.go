@@ -55,6 +55,9 @@ func NewPAM(o PAMOptions) *PAM { return &PAM{o} }
 // it is right: who is locked out does not learn it. Nobody logs in as root, right
 // password or not.
 func (p *PAM) Verify(ctx context.Context, l Login) (*Account, error) {
+	if l.Proof != nil {
+		return nil, fmt.Errorf("%w: PAM needs the password itself, which the client's mechanism does not send", ErrCredentials)
+	}
 	passwords, err := passwordForms(l.Password)
 	if err != nil {
 		return nil, err

@@ -2,9 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/md5"
-	"crypto/subtle"
-	"encoding/hex"
 	"fmt"
 	"hash/maphash"
 	"net/netip"
@@ -41,7 +38,7 @@ type Passwd struct {
 	files  map[string]*file // by domain; by "" the one file for all
 	uses   uint64           // counts logins, to know what was used last
 	sample *table           // the users of the last login, for decoys
-	apop   bool             // a file kept a password as it is
+	held   [countForms]bool // a file kept a password in that form
 }
 
 // NewPasswd reads accounts from the file at path, or, when path holds %d, from
@@ -61,39 +58,11 @@ func NewPasswd(path string, warn func(error)) *Passwd {
 // tell a wrong password from an unknown user. A malformed line is
 // ErrPermanent whatever the password is.
 func (p *Passwd) Verify(ctx context.Context, l Login) (*Account, error) {
-	passwords, err := passwordForms(l.Password)
+	match, err := l.match()
 	if err != nil {
 		return nil, err
 	}
-	return p.login(ctx, l.User, l.Remote, anyOf(passwords))
-}
-
-// VerifyAPOP is [Passwd.Verify] with an APOP digest in place of a password:
-// the MD5 of timestamp and password, in hexadecimal (RFC 1939, section 7). It
-// succeeds only where the file keeps the password as it is, with {PLAIN},
-// {CLEAR} or {CLEARTEXT}.
-func (p *Passwd) VerifyAPOP(ctx context.Context, user, timestamp, digest string, remote netip.Addr) (*Account, error) {
-	got, err := hex.DecodeString(digest)
-	if err != nil {
-		return nil, fmt.Errorf("%w: APOP digest is not hexadecimal", ErrCredentials)
-	}
-	return p.login(ctx, user, remote, func(s secret) bool {
-		want := md5.Sum([]byte(timestamp + s.clear))
-		return subtle.ConstantTimeCompare(got, want[:]) == 1 && s.clear != ""
-	})
-}
-
-// OffersAPOP says whether an account keeps its password as it is, so that APOP
-// can succeed. With a file for each domain it knows only those that logins have
-// needed since the start.
-func (p *Passwd) OffersAPOP() bool {
-	if !p.perDomain() {
-		users, err := p.table("")
-		return err == nil && users.clear
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.apop
+	return p.login(ctx, l.User, l.Remote, match)
 }
 
 func (p *Passwd) perDomain() bool { return strings.Contains(p.path, "%d") }
@@ -126,14 +95,13 @@ func (p *Passwd) login(ctx context.Context, user string, remote netip.Addr, matc
 		err = found.refusal
 	case !right:
 		err = fmt.Errorf("%w: wrong password", ErrCredentials)
-	case found.nologin:
-		err = fmt.Errorf("%w: nologin is set", ErrDenied)
-	case !found.nets.IsEmpty() && !found.nets.Contains(remote):
-		err = fmt.Errorf("%w: allow_nets does not hold the client's address", ErrDenied)
 	default:
-		return &found.account, nil
+		err = found.forbids(remote)
 	}
-	return nil, fmt.Errorf("%s: %w", found.where, err)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", found.where, err)
+	}
+	return &found.account, nil
 }
 
 // anyOf matches a secret that is one of a password's forms.
@@ -156,6 +124,7 @@ func try(ctx context.Context, match func(secret) bool, s secret) (bool, error) {
 type candidate struct {
 	record
 	where string // file and line, for the log
+	users *table // of the file; nil: there is none
 
 	// refusal makes the login fail whatever the secret says. The secret then is
 	// somebody else's, so that trying it takes as long as it does for others.
@@ -179,7 +148,7 @@ func (p *Passwd) find(user string) (candidate, error) {
 		return candidate{}, err
 	}
 	refuse := func(where string, class error, reason string) (candidate, error) {
-		return candidate{record{secret: p.decoy(users, user)}, where, fmt.Errorf("%w: %s", class, reason)}, nil
+		return candidate{record{secret: p.decoy(users, user)}, where, users, fmt.Errorf("%w: %s", class, reason)}, nil
 	}
 	if users == nil {
 		return refuse(p.path, ErrCredentials, "no such domain")
@@ -202,7 +171,7 @@ func (p *Passwd) find(user string) (candidate, error) {
 	if err := rec.account.expandHome(); err != nil {
 		return refuse(where, ErrPermanent, err.Error())
 	}
-	return candidate{rec, where, nil}, nil
+	return candidate{rec, where, users, nil}, nil
 }
 
 // withLocalParts adds to each name its part before the domain.
@@ -239,7 +208,9 @@ func (p *Passwd) table(domain string) (*table, error) {
 	defer p.mu.Unlock()
 	p.uses++
 	f.used = p.uses
-	p.apop = p.apop || users.clear
+	for f := range Form(countForms) {
+		p.held[f] = p.held[f] || users.holds(f) > None
+	}
 	if len(users.usable) > 0 {
 		p.sample = users
 	}

@@ -44,7 +44,7 @@ func (l login) check(t *testing.T, p *Passwd) {
 	if l.remote != "" {
 		remote = netip.MustParseAddr(l.remote)
 	}
-	account, err := p.Verify(context.Background(), Login{l.user, l.password, remote})
+	account, err := p.Verify(context.Background(), Login{User: l.user, Password: l.password, Remote: remote})
 	if l.err == nil {
 		if err != nil || account.Name != l.name {
 			t.Errorf("%q, %q: %+v, %v; want %q", l.user, l.password, account, err, l.name)
@@ -237,38 +237,100 @@ func TestAPOP(t *testing.T) {
 		{"mrose", strings.Repeat("0", 32), ErrCredentials},
 		{"mrose", digest[:30], ErrCredentials},
 		{"mrose", "", ErrCredentials},
-		{"mrose", "no digest", ErrCredentials},
 		{"hash", hex.EncodeToString(empty[:]), ErrCredentials},
 		{"nobody", digest, ErrCredentials},
 		{"off", digest, ErrDenied},
 	} {
-		account, err := p.VerifyAPOP(context.Background(), c.user, stamp, c.digest, netip.Addr{})
+		proof, err := NewAPOP(stamp, c.digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		account, err := p.Verify(context.Background(), Login{User: c.user, Proof: proof})
 		if !errors.Is(err, c.want) || (account == nil) != (c.want != nil) {
 			t.Errorf("%s, %q: %v, %v; want %v", c.user, c.digest, account, err, c.want)
 		}
 	}
 }
 
-func TestOffersAPOP(t *testing.T) {
-	dir := t.TempDir()
-	put(t, dir+"/a.example", "joe:{PLAIN}pw\n")
-	put(t, dir+"/b.example", "joe:{SHA1}L55TUjtiq8FBorTWAZ0jy6g129A=\njim:{PLAIN}pw:bad\n")
-	for path, want := range map[string]bool{dir + "/a.example": true, dir + "/b.example": false, dir + "/c.example": false} {
-		if NewPasswd(path, func(error) {}).OffersAPOP() != want {
-			t.Errorf("%s: %v", path, !want)
+func TestAPOPDigestIsHexadecimal(t *testing.T) {
+	if _, err := NewAPOP("<1@x>", "no digest"); !errors.Is(err, ErrCredentials) {
+		t.Error(err)
+	}
+}
+
+func TestHolds(t *testing.T) {
+	const keys256, keys1, plain, hash = "joe:{SCRAM-SHA-256}" + pencil256 + "\n", "jim:{SCRAM-SHA-1}" + pencil1 + "\n", "jon:{PLAIN}pw\n", "jan:{SHA1}L55TUjtiq8FBorTWAZ0jy6g129A=\n"
+	for _, c := range []struct {
+		users string
+		want  [countForms]Extent
+	}{
+		{"", [...]Extent{None, None, None}},
+		{hash, [...]Extent{None, None, None}},
+		{"jon:!{PLAIN}pw\n", [...]Extent{None, None, None}},
+		{plain, [...]Extent{All, All, All}},
+		{plain + "bad:{NO}x\n", [...]Extent{All, All, All}}, // who can't log in does not count
+		{plain + hash, [...]Extent{Some, Some, Some}},
+		{keys1, [...]Extent{None, All, None}},
+		{keys256, [...]Extent{None, None, All}},
+		{keys256 + plain, [...]Extent{Some, Some, All}},
+		{keys256 + keys1 + plain + hash, [...]Extent{Some, Some, Some}},
+	} {
+		dir := t.TempDir()
+		put(t, dir+"/a.example", c.users)
+		one, perDomain := NewPasswd(dir+"/a.example", func(error) {}), NewPasswd(dir+"/%d", func(error) {})
+		for f, want := range c.want {
+			if got := one.Holds(Form(f)); got != want {
+				t.Errorf("%q, form %d: %v, want %v", c.users, f, got, want)
+			}
+			if got := perDomain.Holds(Form(f)); got != None {
+				t.Errorf("%q, form %d: %v before anything was read", c.users, f, got)
+			}
+		}
+		perDomain.Account(t.Context(), "joe@a.example")
+		for f, want := range c.want {
+			if got := perDomain.Holds(Form(f)); got != min(want, Some) {
+				t.Errorf("%q, form %d: %v, want %v", c.users, f, got, min(want, Some))
+			}
 		}
 	}
-	p := NewPasswd(dir+"/%d", func(error) {})
+	if got := NewPasswd(t.TempDir()+"/none", func(error) {}).Holds(FormClear); got != None {
+		t.Errorf("%v of a file that is not there", got)
+	}
+}
+
+func TestChainHolds(t *testing.T) {
 	for _, c := range []struct {
-		domain string
-		want   bool
-	}{{"b.example", false}, {"a.example", true}, {"b.example", true}} {
-		p.Verify(context.Background(), Login{User: "joe@" + c.domain, Password: "pw"})
-		if p.OffersAPOP() != c.want {
-			t.Errorf("after a login in %s: %v", c.domain, !c.want)
+		extents []Extent
+		want    Extent
+	}{
+		{nil, None},
+		{[]Extent{None}, None},
+		{[]Extent{All}, All},
+		{[]Extent{All, All}, All},
+		{[]Extent{All, None}, Some},
+		{[]Extent{Some, None}, Some},
+		{[]Extent{All, Some}, Some},
+	} {
+		var chain Chain
+		for _, e := range c.extents {
+			chain = append(chain, Binding{Source: holding{extent: e}})
+		}
+		if got := chain.Holds(FormClear); got != c.want {
+			t.Errorf("%v: %v, want %v", c.extents, got, c.want)
+		}
+		chain = append(chain, Binding{Source: NewPAM(PAMOptions{})})
+		if got := chain.Holds(FormClear); got != min(c.want, Some) {
+			t.Errorf("%v and PAM: %v", c.extents, got)
 		}
 	}
 }
+
+type holding struct {
+	Source
+	extent Extent
+}
+
+func (h holding) Holds(Form) Extent { return h.extent }
 
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "passwd")

@@ -57,8 +57,13 @@ func newMemory() *memory {
 // key is the hash of all that a source judges by.
 func (m *memory) key(l Login) (key loginKey) {
 	address, _ := l.Remote.MarshalBinary() // never fails
-	text := make([]byte, 0, len(l.User)+len(l.Password)+len(address)+3*binary.MaxVarintLen64)
-	for _, part := range []string{l.User, l.Password, string(address)} {
+	parts := [...]string{l.User, l.Identity, l.Password, string(address)}
+	octets := 0
+	for _, part := range parts {
+		octets += binary.MaxVarintLen64 + len(part)
+	}
+	text := make([]byte, 0, octets) // wiped below, so it must not grow
+	for _, part := range parts {
 		text = binary.AppendUvarint(text, uint64(len(part)))
 		text = append(text, part...)
 	}

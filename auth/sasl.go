@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -11,23 +12,23 @@ import (
 // password, with a NUL after each name.
 const maxResponseOctets = 2*(MaxUserOctets+1) + MaxPasswordOctets
 
-// Exchange is the server's side of one SASL authentication (RFC 4422) with a
-// mechanism that sends name and password. It is used by one goroutine, once.
+// Exchange is the server's side of one SASL authentication (RFC 4422). It is used
+// by one goroutine, once.
 type Exchange struct {
 	server  sasl.Server
 	verify  VerifyFunc
+	limit   int // octets of a response; 0: maxResponseOctets
 	user    string
 	started bool
-	asked   bool // the mechanism's own rules were kept
+	asked   bool // an error is the source's, and not a broken rule of the mechanism
 	over    bool
 }
 
-// VerifyFunc says whether a password is right, such as [Passwd.Verify] with
-// its other arguments bound.
-type VerifyFunc func(user, password string) error
+// VerifyFunc says whether a login is right, such as [Guard.Do] with its other
+// arguments bound. The login has no address.
+type VerifyFunc func(Login) error
 
-// NewPlain begins an exchange with PLAIN (RFC 4616). An authorization identity
-// must be absent or the same as the name that logs in.
+// NewPlain begins an exchange with PLAIN (RFC 4616).
 func NewPlain(verify VerifyFunc) *Exchange {
 	e := &Exchange{verify: verify}
 	e.server = sasl.NewPlainServer(e.ask)
@@ -44,19 +45,19 @@ func NewLogin(verify VerifyFunc) *Exchange {
 
 // ask has a name and a password verified.
 func (e *Exchange) ask(identity, user, password string) error {
-	e.asked, e.user = true, user
-	if identity != "" && identity != user {
-		return fmt.Errorf("SASL: %w: the authorization identity is not the user's own name", ErrDenied)
-	}
-	return e.verify(user, password)
+	return e.askLogin(Login{User: user, Password: password, Identity: identity})
+}
+
+func (e *Exchange) askLogin(l Login) error {
+	e.asked, e.user = true, l.User
+	return e.verify(l)
 }
 
 // Next takes what the client sent, decoded, and gives the next challenge to
 // encode and send, or done. The first response is nil when the client sent
 // none with its command, and not nil but empty when it sent an empty one. With
-// done, the password was right and there is nothing more to send. An error
-// ends the exchange; it is that of the [VerifyFunc] or wraps [ErrProtocol] or
-// [ErrDenied].
+// done, the login was right and there is nothing more to send. An error
+// ends the exchange; it is that of the [VerifyFunc] or wraps [ErrProtocol].
 func (e *Exchange) Next(response []byte) (challenge []byte, done bool, err error) {
 	var broken error
 	switch {
@@ -64,12 +65,12 @@ func (e *Exchange) Next(response []byte) (challenge []byte, done bool, err error
 		broken = errors.New("the exchange is over")
 	case response == nil && e.started:
 		broken = errors.New("response is missing")
-	case len(response) > maxResponseOctets:
-		broken = fmt.Errorf("response is longer than %d octets", maxResponseOctets)
+	case len(response) > cmp.Or(e.limit, maxResponseOctets):
+		broken = fmt.Errorf("response is longer than %d octets", cmp.Or(e.limit, maxResponseOctets))
 	default:
 		challenge, done, err = e.server.Next(response)
 		e.started, e.over = true, done || err != nil
-		if err == nil || e.asked {
+		if err == nil || e.asked && !errors.Is(err, errBroken) {
 			return challenge, done && err == nil, err
 		}
 		broken = err
@@ -80,6 +81,9 @@ func (e *Exchange) Next(response []byte) (challenge []byte, done bool, err error
 
 // User is the name that the client gave, for the log; empty until known.
 func (e *Exchange) User() string { return e.user }
+
+// errBroken is a broken rule of a mechanism after a source was asked.
+var errBroken = errors.New("against the rules of the mechanism")
 
 // loginServer is the server's side of LOGIN.
 type loginServer struct {

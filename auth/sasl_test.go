@@ -8,6 +8,8 @@ import (
 
 func TestExchanges(t *testing.T) {
 	const none = "\xffnil" // the client sent no response
+	zeros := strings.Repeat("0", 32)
+	newCRAM := func(verify VerifyFunc) *Exchange { return NewCRAMMD5("mx.example", verify) }
 	long := strings.Repeat("a", maxResponseOctets+1)
 	for _, c := range []struct {
 		name      string
@@ -20,6 +22,16 @@ func TestExchanges(t *testing.T) {
 		{"plain after a challenge", NewPlain, []string{none, "\x00joe\x00pw"}, nil, "joe"},
 		{"plain, own identity", NewPlain, []string{"joe\x00joe\x00pw"}, nil, "joe"},
 		{"plain, other identity", NewPlain, []string{"root\x00joe\x00pw"}, ErrDenied, "joe"},
+		{"plain, other identity, wrong password", NewPlain, []string{"root\x00joe\x00PW"}, ErrDenied, "joe"},
+		{"cram-md5", newCRAM, []string{none, "joe 00"}, ErrProtocol, ""},
+		{"cram-md5, response before the challenge", newCRAM, []string{"joe " + zeros, "joe " + zeros}, ErrProtocol, ""},
+		{"cram-md5, empty response before the challenge", newCRAM, []string{"", "joe " + zeros}, ErrCredentials, "joe"},
+		{"cram-md5, wrong digest", newCRAM, []string{none, "joe " + zeros}, ErrCredentials, "joe"},
+		{"cram-md5, name with spaces", newCRAM, []string{none, "joe of example " + zeros}, ErrCredentials, "joe of example"},
+		{"cram-md5, no name", newCRAM, []string{none, zeros}, ErrProtocol, ""},
+		{"cram-md5, empty", newCRAM, []string{none, ""}, ErrProtocol, ""},
+		{"cram-md5, longer digest", newCRAM, []string{none, "joe " + zeros + "00"}, ErrProtocol, ""},
+		{"cram-md5, no hexadecimal", newCRAM, []string{none, "joe " + strings.Repeat("x", 32)}, ErrProtocol, ""},
 		{"plain, wrong password", NewPlain, []string{"\x00joe\x00PW"}, ErrCredentials, "joe"},
 		{"plain, empty password", NewPlain, []string{"\x00joe\x00"}, ErrCredentials, "joe"},
 		{"plain, empty response at once", NewPlain, []string{""}, ErrProtocol, ""},
@@ -43,8 +55,11 @@ func TestExchanges(t *testing.T) {
 		{"login, after success", NewLogin, []string{"joe", "pw", "pw"}, ErrProtocol, "joe"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := c.begin(func(user, password string) error {
-				if user == "joe" && password == "pw" {
+			e := c.begin(func(l Login) error {
+				switch {
+				case l.AsOther():
+					return ErrDenied
+				case l.User == "joe" && l.Password == "pw":
 					return nil
 				}
 				return ErrCredentials
@@ -83,7 +98,7 @@ func TestChallenges(t *testing.T) {
 		{NewLogin, [][]byte{nil, []byte("joe")}, "Password:"},
 		{NewLogin, [][]byte{nil, {}}, "Password:"},
 	} {
-		e := c.begin(func(string, string) error { panic("verified before there is a password") })
+		e := c.begin(func(Login) error { panic("verified before there is a password") })
 		var challenge []byte
 		for _, response := range c.responses {
 			next, done, err := e.Next(response)

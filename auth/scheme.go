@@ -22,6 +22,9 @@ type secret struct {
 
 	// clear is the password itself where the field holds it as it is, else "".
 	clear string
+
+	// scram are the keys of a SCRAM mechanism where the field holds these, else nil.
+	scram *scramSecret
 }
 
 // encoding is how the data after a {SCHEME} is written.
@@ -68,8 +71,8 @@ var schemes = map[string]scheme{
 	"SSHA512": {isB64, salted(sha512.New), 0},
 
 	"PBKDF2":        {asIs, parsePBKDF2, 0},
-	"SCRAM-SHA-1":   {asIs, parseSCRAM(sha1.New), 0},
-	"SCRAM-SHA-256": {asIs, parseSCRAM(sha256.New), 0},
+	"SCRAM-SHA-1":   {asIs, parseSCRAM(SCRAMSHA1), 0},
+	"SCRAM-SHA-256": {asIs, parseSCRAM(SCRAMSHA256), 0},
 }
 
 // unsupported are names that other servers know. A warning may repeat them,

@@ -9,11 +9,16 @@ import (
 	"strings"
 )
 
-// Login is an attempt to log in with a password.
+// Login is an attempt to log in with a password, or with a proof in its place.
 type Login struct {
 	User     string // as the client gave it
 	Password string
+	Proof    *Proof     // not nil: it counts, and not Password
 	Remote   netip.Addr // the client; the zero value where the connection has no address
+
+	// Identity is the SASL authorization identity (RFC 4422, section 3.4.1): as
+	// whom User wants to log in, "" as itself. [Masters] heeds it, and they alone.
+	Identity string
 }
 
 // Source has accounts. Its methods may be called from many goroutines at once.

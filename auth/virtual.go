@@ -5,14 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
+
+	"github.com/xdg-go/scram"
 
 	"sidepop/auth/postfix"
 )
 
 // Virtual has the users of Postfix's virtual mailboxes: who logs in with an
 // address gets the mail that virtual(8) delivers to it.
+//
+// Which forms of passwords there are is known only from those that logins have
+// needed since the start.
 type Virtual struct {
 	instances []virtualInstance
+	clear     atomic.Bool                        // a password was kept as it is
+	shapes    [scrams]atomic.Pointer[scramShape] // of the last password that is of use; nil: there was none
 }
 
 // virtualInstance is one Postfix, and the passwords as its tables have them.
@@ -40,9 +48,14 @@ func NewVirtual(instances []*postfix.Postfix, passwords string) (*Virtual, error
 // Verify implements [Source]. An address that is not there takes as long as one
 // with a password of the kind that sidepop makes.
 func (v *Virtual) Verify(ctx context.Context, l Login) (*Account, error) {
+	match, err := l.match()
+	if err != nil {
+		return nil, err
+	}
 	i, name, field, err := v.find(ctx, l.User)
 	if errors.Is(err, ErrUnknown) {
-		if err := VerifyDecoy(ctx, l.Password); err != nil {
+		const locked = "!"
+		if _, _, err := matchField(ctx, locked, match); err != nil {
 			return nil, err
 		}
 		return nil, &fault{ErrCredentials, err}
@@ -50,14 +63,59 @@ func (v *Virtual) Verify(ctx context.Context, l Login) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	right, err := VerifySecret(ctx, field, l.Password)
-	switch {
-	case err != nil:
+	right, s, err := matchField(ctx, field, match)
+	if err != nil {
 		return nil, fmt.Errorf("password of %s: %w", name, err)
-	case !right:
+	}
+	v.note(s)
+	if !right {
 		return nil, fmt.Errorf("%s: %w", name, ErrCredentials)
 	}
 	return i.account(ctx, name)
+}
+
+// note remembers in which form a password is.
+func (v *Virtual) note(s secret) {
+	if s.clear != "" {
+		v.clear.Store(true)
+	}
+	for kind := range SCRAM(scrams) {
+		if shape, ok := s.shape(kind); ok {
+			v.shapes[kind].Store(&shape)
+		}
+	}
+}
+
+// Holds says whether passwords are kept in a form: [None] or [Some], as far as
+// logins have needed them.
+func (v *Virtual) Holds(f Form) Extent {
+	kind, isSCRAM := f.scram()
+	if isSCRAM && v.shapes[kind].Load() != nil || f == FormClear && v.clear.Load() {
+		return Some
+	}
+	return None
+}
+
+// scramKeys implements [keysSource]. A decoy is like the last password that was of
+// use.
+func (v *Virtual) scramKeys(ctx context.Context, q keysQuery) (scram.StoredCredentials, bool, error) {
+	otherwise := unknownShape
+	if last := v.shapes[q.kind].Load(); last != nil {
+		otherwise = *last
+	}
+	_, _, field, err := v.find(ctx, q.user)
+	if errors.Is(err, ErrUnknown) {
+		return keysOf(ctx, q, nil, otherwise)
+	}
+	if err != nil {
+		return scram.StoredCredentials{}, false, err
+	}
+	s, err := parseSecret(field)
+	if err != nil { // of this user alone
+		return keysOf(ctx, q, nil, otherwise)
+	}
+	v.note(s)
+	return keysOf(ctx, q, &s, otherwise)
 }
 
 // Account implements [Source].

@@ -108,7 +108,7 @@ func (c *session) login(mechanism, user string, m Maildrop, err error) (reply, e
 // cmdAuth runs a SASL exchange (RFC 5034, section 4). Without arguments it
 // lists the mechanisms, as programs older than CAPA expect.
 func (c *session) cmdAuth(args []string) (reply, error) {
-	offered := c.offer().SASL
+	offered := c.mechanisms(c.offer())
 	if len(args) == 0 {
 		return reply{text: "mechanisms follow", body: func(o *output) error {
 			for _, m := range offered {

@@ -3,6 +3,7 @@ package pop3
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"iter"
 	"net/netip"
@@ -20,6 +21,13 @@ type Peer struct {
 	// export.
 	TLS *tls.ConnectionState
 
+	// Bindings are the channel bindings that the connection has; none without TLS.
+	Bindings []ChannelBinding
+
+	// Certificates are the client's own and those that lead from it to one of
+	// [Settings].ClientCAs; none if they don't.
+	Certificates []*x509.Certificate
+
 	// Secure says that a password may cross this connection as it is: it is
 	// encrypted, or both its ends are on the loopback interface, or the
 	// operator allows plaintext (RFC 8314, section 3).
@@ -32,7 +40,7 @@ type Offer struct {
 	Password bool     // USER and PASS
 	UTF8User bool     // names and passwords may be UTF-8 (RFC 6856, section 2.2)
 	APOP     bool     // at least one account has a secret that APOP can use (RFC 1939, section 7)
-	SASL     []string // mechanism names, the preferred first (RFC 5034)
+	SASL     []string // mechanism names, the preferred first (RFC 5034); those with -PLUS hold only where there is a channel binding, and EXTERNAL only where there are [Peer].Certificates
 
 	// LoginDelay is the least time from one login of an account to the next,
 	// which the backend enforces; 0: any (RFC 2449, section 6.5).

@@ -27,8 +27,8 @@ func (c *session) capabilities() []string {
 	if offer.Password {
 		lines = append(lines, "USER")
 	}
-	if len(offer.SASL) > 0 {
-		lines = append(lines, "SASL "+strings.Join(offer.SASL, " "))
+	if mechanisms := c.mechanisms(offer); len(mechanisms) > 0 {
+		lines = append(lines, "SASL "+strings.Join(mechanisms, " "))
 	}
 	if s.TLS != nil && c.peer.TLS == nil && c.drop == nil && !c.utf8 {
 		lines = append(lines, "STLS")

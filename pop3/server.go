@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/netip"
@@ -36,6 +37,11 @@ type Settings struct {
 
 	// TLS is for STLS and for [Server.ServeTLS]; nil: neither is there.
 	TLS *tls.Config
+
+	// ClientCAs are those whose certificates clients can authenticate with, by
+	// EXTERNAL. TLS has to ask for these certificates, and need not verify them.
+	// Nil: there are none.
+	ClientCAs *x509.CertPool
 
 	// AllowPlaintext lets passwords through without TLS from anywhere, not
 	// only from loopback.

@@ -342,12 +342,13 @@ func (c *session) startTLS() error {
 	if soon := time.Now().Add(handshakeWait); soon.Before(c.until) {
 		c.until = soon
 	}
+	var certificate []byte
 	err := c.beforeRead()
 	if err == nil {
 		err = c.transport.SetWriteDeadline(c.until)
 	}
 	if err == nil {
-		err = conn.HandshakeContext(c.server.base)
+		err = conn.HandshakeContext(noting(c.server.base, &certificate))
 	}
 	c.until = time.Time{}
 	switch {
@@ -361,6 +362,8 @@ func (c *session) startTLS() error {
 	}
 	state := conn.ConnectionState()
 	c.peer.TLS, c.peer.Secure = &state, true
+	c.peer.Bindings = channelBindings(&state, certificate)
+	c.peer.Certificates = c.settings.trusted(state.PeerCertificates)
 	c.use(conn)
 	return nil
 }

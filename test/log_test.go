@@ -18,6 +18,7 @@ type entry struct {
 	Reason  string
 	Error   string // the details of a reason
 	Remote  string
+	Mech    string // of a login
 	TLS     string // version and cipher, or noTLS
 	Ended   string // role
 	Keys    string // of the configuration

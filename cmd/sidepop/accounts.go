@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sidepop/auth"
+	"sidepop/auth/oauth"
 	"sidepop/auth/postfix"
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/mta"
@@ -18,13 +19,16 @@ import (
 // accounts is who can log in, and where their mail is, as one configuration and
 // this machine's MTA have it.
 type accounts struct {
-	auth.Chain
+	auth.Masters
 	places *places
+	tokens *oauth.Validator   // nil: tokens are not taken
 	passwd *auth.Passwd       // nil: there is no file
 	pam    *auth.PAM          // nil: it is not asked
 	tables []*postfix.Postfix // with virtual mailboxes
 	local  domainFunc         // whether a domain is one of system users; nil: none is
 	config *config.Config
+
+	certificates *auth.Certificates // of clients; nil: there are none
 }
 
 // newAccounts joins the sources that a configuration asks for, or that there are.
@@ -37,6 +41,11 @@ func newAccounts(ctx context.Context, c *config.Config, found *mta.MTA, h *helpe
 			return nil, unfit // which says what to do
 		}
 		return nil, err
+	}
+	if c.TLS.ClientCA != "" {
+		if a.certificates, err = auth.OpenCertificates(c.TLS.ClientCA, c.Auth.CertificateUsers); err != nil {
+			return nil, config.Problems{c.Problem("tls.client_ca", err.Error())}
+		}
 	}
 	if a.tables, err = virtualTables(ctx, c, found); err != nil {
 		return nil, err
@@ -52,8 +61,16 @@ func newAccounts(ctx context.Context, c *config.Config, found *mta.MTA, h *helpe
 		}
 		err = errors.Join(err, a.add(name, found, h, warn))
 	}
+	if c.Auth.MasterUsers != "" {
+		a.Masters.Users = auth.NewPasswd(c.Auth.MasterUsers, warn)
+	}
 	if err == nil {
 		err = a.nobody()
+	}
+	if err == nil && c.Auth.Tokens() {
+		options := c.Auth.OAuth
+		options.Warn = warn
+		a.tokens, err = oauth.New(options)
 	}
 	return a, err
 }
@@ -173,6 +190,12 @@ func (l located) Account(ctx context.Context, user string) (*auth.Account, error
 	return l.locate(ctx, a, err)
 }
 
+// Admit is for who needs no password what Verify is for others.
+func (l located) Admit(ctx context.Context, user string, remote netip.Addr) (*auth.Account, error) {
+	a, err := l.Passwd.Admit(ctx, user, remote)
+	return l.locate(ctx, a, err)
+}
+
 func (l located) locate(ctx context.Context, a *auth.Account, err error) (*auth.Account, error) {
 	if err != nil || a.Mail != "" || a.Home != "" {
 		return a, err
@@ -190,32 +213,10 @@ func (l located) locate(ctx context.Context, a *auth.Account, err error) (*auth.
 	return a, nil
 }
 
-// VerifyAPOP is for APOP what Verify is for passwords.
-func (l located) VerifyAPOP(ctx context.Context, user, timestamp, digest string, remote netip.Addr) (*auth.Account, error) {
-	a, err := l.Passwd.VerifyAPOP(ctx, user, timestamp, digest, remote)
-	return l.locate(ctx, a, err)
-}
-
-// apopSource is a source that has passwords as they are; [auth.Passwd] is one.
-type apopSource interface {
-	VerifyAPOP(ctx context.Context, user, timestamp, digest string, remote netip.Addr) (*auth.Account, error)
-}
-
-// VerifyAPOP asks those sources that APOP can ask, if they are asked for the user
-// at all.
-func (a *accounts) VerifyAPOP(ctx context.Context, user, timestamp, digest string, remote netip.Addr) (*auth.Account, error) {
-	for i := range a.Chain {
-		if s, ok := a.Chain[i].Source.(apopSource); ok && a.Chain[i].Serves(user) {
-			return s.VerifyAPOP(ctx, user, timestamp, digest, remote)
-		}
-	}
-	return nil, fmt.Errorf("%w: no source of accounts with passwords for APOP serves this domain", auth.ErrCredentials)
-}
-
 // name gives the one name of those that may be an account's, for failures to be
-// counted by: Postfix's virtual users may log in with any extension, and system users
-// with each domain that is the MTA's. It takes no look at accounts. Where a domain
-// can't be told, the name stays as it is.
+// counted by, and for the salts of who does not exist: Postfix's virtual users may log
+// in with any extension, and system users with each domain that is the MTA's. It takes
+// no look at accounts. Where a domain can't be told, the name stays as it is.
 func (a *accounts) name(ctx context.Context, user string) string {
 	if at := strings.LastIndexByte(user, '@'); at >= 0 && a.local != nil {
 		if is, err := a.local(ctx, strings.ToLower(user[at+1:])); err == nil && is {
@@ -249,6 +250,9 @@ func inHome(template string) bool {
 func (a *accounts) files() (all []string) {
 	if a.passwd != nil {
 		all = append(all, a.passwd.Files()...)
+	}
+	if a.Masters.Users != nil {
+		all = append(all, a.Masters.Users.Files()...)
 	}
 	for _, p := range a.tables {
 		all = append(all, p.Files()...)

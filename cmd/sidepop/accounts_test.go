@@ -57,7 +57,10 @@ func TestAPOPFindsWhatPasswordsFind(t *testing.T) {
 	}
 	users := auth.NewPasswd(file, func(err error) { t.Error(err) })
 	remote := netip.MustParseAddr("192.0.2.1")
-	digest := fmt.Sprintf("%x", md5.Sum([]byte(timestamp+"pw")))
+	proof, err := auth.NewAPOP(timestamp, fmt.Sprintf("%x", md5.Sum([]byte(timestamp+"pw"))))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		user    string
 		domains []string
@@ -72,12 +75,12 @@ func TestAPOPFindsWhatPasswordsFind(t *testing.T) {
 		{"joe@virt.example", []string{""}, "", auth.ErrCredentials},
 		{"joe＠virt.example", []string{""}, "", auth.ErrCredentials},
 	} {
-		a := &accounts{Chain: auth.Chain{{
+		a := &accounts{Masters: auth.Masters{Chain: auth.Chain{{
 			Name: config.SourcePasswd, Domains: c.domains,
 			Source: located{users, []*postfix.Postfix{fakePostfix(t)}},
-		}}}
+		}}}}
 		byPassword, err := a.Verify(t.Context(), auth.Login{User: c.user, Password: "pw", Remote: remote})
-		byDigest, digestErr := a.VerifyAPOP(t.Context(), c.user, timestamp, digest, remote)
+		byDigest, digestErr := a.Verify(t.Context(), auth.Login{User: c.user, Proof: proof, Remote: remote})
 		if !errors.Is(err, c.err) || !errors.Is(digestErr, c.err) {
 			t.Errorf("%s, for %q: with a password: %v; with APOP: %v", c.user, c.domains, err, digestErr)
 			continue

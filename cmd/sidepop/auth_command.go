@@ -30,7 +30,7 @@ func authCommand() *cobra.Command {
 }
 
 // hashSchemes are those of [auth.NewHash], the default first.
-var hashSchemes = []string{auth.DefaultHashScheme, "argon2id", "sha512-crypt", "bcrypt"}
+var hashSchemes = []string{auth.DefaultHashScheme, "argon2id", "sha512-crypt", "bcrypt", "scram-sha-256", "scram-sha-1"}
 
 // authHashCommand is `sidepop auth hash`.
 func authHashCommand() *cobra.Command {

@@ -1,12 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"time"
+	"slices"
 
 	"sidepop/auth"
 	"sidepop/cmd/sidepop/internal/config"
@@ -18,72 +19,117 @@ import (
 // backend joins auth and index to the protocol, as one configuration has it. It
 // implements [pop3.Backend].
 type backend struct {
+	lasting
+	config   *config.Config
+	hostname string // of challenges
 	accounts *accounts
+}
+
+// lasting is what all configurations of a process have in common.
+type lasting struct {
 	guard    *auth.Guard
 	sessions *pop3.Accounts
 	index    *index.Index
-	apop     bool
-
-	loginDelay time.Duration
+	salts    *auth.Salts
+	events   loginEvents
 }
 
-func newBackend(c *config.Config, a *accounts, guard *auth.Guard, sessions *pop3.Accounts, x *index.Index) *backend {
-	return &backend{
-		accounts: a,
-		guard:    guard,
-		sessions: sessions,
-		index:    x,
-		apop:     c.Auth.APOP && a.passwd != nil,
+// loginEvents is told of logins what the protocol does not know.
+type loginEvents interface {
+	// LoginFailed is that of [pop3.Events]: a login failed, and the client left when it
+	// was told.
+	LoginFailed(p pop3.Peer, mechanism, user string, err error)
 
-		loginDelay: c.Limits.LoginDelay,
+	// MasterLogin: a master user has given the right password, and wants the mail of
+	// an account.
+	MasterLogin(p pop3.Peer, mechanism, master, user string)
+}
+
+func newBackend(c *config.Config, a *accounts, l lasting) *backend {
+	return &backend{lasting: l, config: c, hostname: settingsOf(c).Hostname, accounts: a}
+}
+
+// Offer implements [pop3.Backend].
+func (b *backend) Offer(p pop3.Peer) pop3.Offer { return b.offer(p, b.holdings()) }
+
+// offer is what sources with such passwords can do for a client. APOP sends no
+// password, so it needs no TLS.
+func (b *backend) offer(p pop3.Peer, h *holdings) pop3.Offer {
+	o := pop3.Offer{
+		Password:   p.Secure,
+		UTF8User:   true,
+		APOP:       b.config.Auth.APOP && h.of(auth.FormClear) > auth.None,
+		LoginDelay: b.config.Limits.LoginDelay,
 	}
-}
-
-// Offer implements [pop3.Backend]. APOP sends no password, so it needs no TLS.
-func (b *backend) Offer(p pop3.Peer) pop3.Offer {
-	o := pop3.Offer{UTF8User: true, APOP: b.apop && b.accounts.passwd.OffersAPOP(), LoginDelay: b.loginDelay}
-	if p.Secure {
-		o.Password = true
-		o.SASL = []string{"PLAIN", "LOGIN"}
+	for i := range mechanisms {
+		if m := &mechanisms[i]; m.can(&b.config.Auth, p, h) {
+			o.SASL = append(o.SASL, m.name)
+		}
 	}
 	return o
 }
 
 // Password implements [pop3.Backend].
 func (b *backend) Password(ctx context.Context, p pop3.Peer, user, password string) (pop3.Maildrop, error) {
-	account, err := b.verify(ctx, p, user, password)
+	account, err := b.verify(ctx, p, auth.Login{User: user, Password: password}, b.accounts.Verify)
 	return b.login(ctx, account, err)
 }
 
-// verify finds the account of a user whose password is right.
-func (b *backend) verify(ctx context.Context, p pop3.Peer, user, password string) (*auth.Account, error) {
-	l := auth.Login{User: user, Password: password, Remote: p.Remote.Addr()}
-	return b.guard.Do(ctx, l, func(ctx context.Context) (*auth.Account, error) { return b.accounts.Verify(ctx, l) })
+// verify finds the account of a login that is right, as the one who is asked says.
+func (b *backend) verify(ctx context.Context, p pop3.Peer, l auth.Login, ask func(context.Context, auth.Login) (*auth.Account, error)) (*auth.Account, error) {
+	l.Remote = p.Remote.Addr()
+	account, err := b.guard.Do(ctx, l, func(ctx context.Context) (*auth.Account, error) { return ask(ctx, l) })
+	if err != nil && l.AsOther() {
+		return nil, fmt.Errorf("as %q: %w", l.Identity, err)
+	}
+	return account, err
+}
+
+// verifyToken finds the account of the user that a bearer token is of. Who gives no
+// name waits for the failures of their address alone, and not for those of all who
+// give none. Nothing is remembered: tokens expire.
+func (b *backend) verifyToken(ctx context.Context, p pop3.Peer, user, token string) (*auth.Account, error) {
+	l := auth.Login{User: cmp.Or(user, p.Remote.Addr().String())}
+	return b.verify(ctx, p, l, func(ctx context.Context, l auth.Login) (*auth.Account, error) {
+		name, err := b.accounts.tokens.Authorize(ctx, user, token)
+		if err != nil {
+			return nil, err
+		}
+		return b.accounts.Admit(ctx, name, l.Remote)
+	})
 }
 
 // APOP implements [pop3.Backend].
 func (b *backend) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest string) (pop3.Maildrop, error) {
-	remote := p.Remote.Addr()
-	account, err := b.guard.Do(ctx, auth.Login{User: user, Remote: remote}, func(ctx context.Context) (*auth.Account, error) {
-		return b.accounts.VerifyAPOP(ctx, user, timestamp, digest, remote)
-	})
+	proof, err := auth.NewAPOP(timestamp, digest)
+	if err != nil {
+		return nil, authError(err)
+	}
+	account, err := b.verify(ctx, p, auth.Login{User: user, Proof: proof}, b.accounts.Verify)
 	return b.login(ctx, account, err)
 }
 
 // SASL implements [pop3.Backend].
-func (b *backend) SASL(ctx context.Context, p pop3.Peer, mechanism string) (pop3.Exchange, error) {
-	x := &exchange{backend: b}
-	verify := func(user, password string) (err error) {
-		x.account, err = b.verify(ctx, p, user, password)
-		return err
+func (b *backend) SASL(ctx context.Context, p pop3.Peer, name string) (pop3.Exchange, error) {
+	i := slices.IndexFunc(mechanisms, func(m mechanism) bool { return m.name == name })
+	if i < 0 || !mechanisms[i].can(&b.config.Auth, p, b.holdings()) {
+		return nil, fmt.Errorf("%w: mechanism %q is not offered", pop3.ErrPermanent, name)
 	}
-	switch mechanism {
-	case "PLAIN":
-		x.Exchange = auth.NewPlain(verify)
-	case "LOGIN":
-		x.Exchange = auth.NewLogin(verify)
-	default:
-		return nil, fmt.Errorf("%w: mechanism %q is not offered", pop3.ErrPermanent, mechanism)
+	x, proved := &exchange{backend: b, peer: p, mechanism: name}, mechanisms[i].proved
+	var err error
+	x.Exchange, err = mechanisms[i].begin(ctx, x, func(l auth.Login) (err error) {
+		ask := b.accounts.Verify
+		if proved {
+			ask = b.accounts.AdmitAs
+		}
+		x.account, err = b.verify(ctx, p, l, ask)
+		if err == nil && l.AsOther() && !proved {
+			b.events.MasterLogin(p, name, l.User, x.account.Name)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, authError(err)
 	}
 	return x, nil
 }
@@ -91,8 +137,10 @@ func (b *backend) SASL(ctx context.Context, p pop3.Peer, mechanism string) (pop3
 // exchange is a SASL exchange. It implements [pop3.Exchange].
 type exchange struct {
 	*auth.Exchange
-	backend *backend
-	account *auth.Account // whose secret was right
+	backend   *backend
+	peer      pop3.Peer
+	mechanism string
+	account   *auth.Account // whose secret was right
 }
 
 // Step implements [pop3.Exchange].
@@ -106,7 +154,12 @@ func (x *exchange) Step(ctx context.Context, response []byte) (challenge []byte,
 }
 
 // Close implements [pop3.Exchange].
-func (x *exchange) Close() error { return nil }
+func (x *exchange) Close() error {
+	if err := x.Pending(); err != nil {
+		x.backend.events.LoginFailed(x.peer, x.mechanism, x.User(), authError(err))
+	}
+	return nil
+}
 
 // login is the second half of every login: err is whether the secret was right.
 func (b *backend) login(ctx context.Context, account *auth.Account, err error) (pop3.Maildrop, error) {

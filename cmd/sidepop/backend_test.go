@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"sidepop/auth"
+	"sidepop/auth/oauth"
 	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/maillog"
@@ -93,7 +94,15 @@ func newSite(t *testing.T, files map[string]string, change func(*config.Config),
 	}
 	me := index.ProcessOwner()
 	a := onlyPasswd(&places{mailbox: c.Mailbox, self: &me}, auth.NewPasswd(c.Auth.PasswdFile, log.Accounts))
-	b := newBackend(c, a, auth.NewGuard(guardOptions(c, a)), pop3.NewAccounts(c.Limits.SessionsPerUser, c.Limits.LoginDelay), x)
+	if c.Auth.Tokens() {
+		if a.tokens, err = oauth.New(c.Auth.OAuth); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := newBackend(c, a, lasting{
+		auth.NewGuard(guardOptions(c, a)), pop3.NewAccounts(c.Limits.SessionsPerUser, c.Limits.LoginDelay), x,
+		auth.NewSalts([]byte("test")), log,
+	})
 	s.server = &pop3.Server{Backend: b, Events: log, Settings: settingsOf(c).pop3()}
 	ls, err := listen(c.Listen)
 	if err != nil {
@@ -120,7 +129,14 @@ type client struct {
 
 func (s *site) dial() *client {
 	s.Helper()
-	conn, err := net.Dial("tcp", s.address)
+	return s.dialFrom("127.0.0.1")
+}
+
+// dialFrom is dial from another address of this machine.
+func (s *site) dialFrom(local string) *client {
+	s.Helper()
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(local)}}
+	conn, err := from.Dial("tcp", s.address)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -435,24 +451,6 @@ func testSecrets(t *testing.T, format string) {
 	}
 }
 
-// TestOffer: passwords need a secure connection, APOP a secret that it can use.
-func TestOffer(t *testing.T) {
-	for _, tt := range []struct {
-		users        string
-		apop, secure bool
-		want         pop3.Offer
-	}{
-		{"a:{PLAIN}x\n", true, false, pop3.Offer{UTF8User: true, APOP: true}},
-		{"a:{PLAIN}x\n", false, true, pop3.Offer{UTF8User: true, Password: true, SASL: []string{"PLAIN", "LOGIN"}}},
-		{"a:{SHA}x\n", true, false, pop3.Offer{UTF8User: true}},
-	} {
-		s := newSite(t, map[string]string{"users": tt.users}, func(c *config.Config) { c.Auth.APOP = tt.apop }, "text")
-		if got := s.server.Backend.Offer(pop3.Peer{Secure: tt.secure}); fmt.Sprint(got) != fmt.Sprint(tt.want) {
-			t.Errorf("%+v: got %+v", tt, got)
-		}
-	}
-}
-
 func TestMaildirOf(t *testing.T) {
 	for setting, want := range map[string]string{
 		"maildir:~/Maildir":                   "~/Maildir",
@@ -493,5 +491,8 @@ func TestNetwork(t *testing.T) {
 
 // onlyPasswd is accounts with one source.
 func onlyPasswd(p *places, users *auth.Passwd) *accounts {
-	return &accounts{Chain: auth.Chain{{Name: config.SourcePasswd, Source: users}}, places: p, passwd: users}
+	return &accounts{
+		Masters: auth.Masters{Chain: auth.Chain{{Name: config.SourcePasswd, Source: users}}},
+		places:  p, passwd: users,
+	}
 }

@@ -37,9 +37,34 @@ func (c *checkup) logins(ctx context.Context) {
 		c.virtualUsers()
 	}
 	c.absentees(ctx, s)
+	if c.accounts != nil {
+		c.mechanisms(s)
+	}
 	if c.config.Auth.Plaintext {
 		c.Warn("Take plaintext out of the table [auth] in "+c.file+". Clients that know TLS need no other setting.",
 			"auth.plaintext is on: passwords can cross the network so that others can read them.")
+	}
+}
+
+// mechanisms says how clients can log in.
+func (c *checkup) mechanisms(s *check.Section) {
+	b := newBackend(c.config, c.accounts, lasting{})
+	for i, where := range []string{"log in where others can read", "log in with TLS, or from here"} {
+		o := b.offers()[i]
+		ways := o.SASL
+		if o.APOP {
+			ways = append([]string{"APOP"}, ways...)
+		}
+		if o.Password {
+			ways = append([]string{"USER"}, ways...)
+		}
+		if len(ways) == 0 {
+			ways = []string{"not at all"}
+		}
+		s.Fact(where, "%s", strings.Join(ways, ", "))
+	}
+	if file := c.config.Auth.MasterUsers; file != "" {
+		s.Fact("master users", "those of %s, as anybody", file)
 	}
 }
 

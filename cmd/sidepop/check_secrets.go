@@ -14,6 +14,12 @@ func (c *checkup) secrets() {
 	if f := c.config.Auth.PasswdFile; f != "" && !strings.Contains(f, "%d") {
 		c.Add(check.Exposed(f, "The passwd file")...)
 	}
+	if f := c.config.Auth.MasterUsers; f != "" {
+		c.Add(check.Exposed(f, "The file of master users")...)
+	}
+	if f := c.config.Auth.OAuth.ClientSecretFile; f != "" {
+		c.Add(check.Exposed(f, "The client secret for tokens")...)
+	}
 	maps := c.config.Auth.PasswordMaps
 	if hasPasswords(maps) {
 		c.Add(check.Exposed(c.file, "auth.password_maps holds passwords itself, and the configuration")...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"reflect"
 	"sync"
 	"time"
 
@@ -47,7 +48,8 @@ type keeper struct {
 
 	certificates *certs.Store
 	backend      *backend
-	apop         bool // was offered at the last push
+	salts        *auth.Salts
+	offers       [2]pop3.Offer // of the last push, as [wire.State] has them
 }
 
 // runKeeper opens its sockets, gives up what it does not need, and serves.
@@ -153,6 +155,9 @@ func wireConnections(c *config.Config) int { return 2 * (c.Limits.Connections + 
 
 // open opens the index, and takes the configuration into use.
 func (k *keeper) open() (err error) {
+	if k.salts, err = openSalts(k.config.Index.StateDir); err != nil {
+		return err
+	}
 	if k.index, err = index.New(indexOptions(k.config, k.events)); err != nil {
 		return err
 	}
@@ -164,14 +169,19 @@ func (k *keeper) open() (err error) {
 
 // push tells the front what it needs to know, or, with an error, nothing.
 func (k *keeper) push(c *config.Config, certificates *certs.Store, b *backend) error {
-	data, err := settingsOf(c).encode()
+	told := settingsOf(c)
+	if b.accounts.certificates != nil {
+		told.ClientCA, told.TLS.AskClients = b.accounts.certificates.Authorities(), true
+	}
+	data, err := told.encode()
 	if err != nil {
 		return err
 	}
+	offers := b.offers()
 	state := wire.State{
 		Settings: data,
-		Plain:    b.Offer(pop3.Peer{}),
-		Secure:   b.Offer(pop3.Peer{Secure: true}),
+		Plain:    offers[0],
+		Secure:   offers[1],
 
 		Certificates: certificates.Current(),
 		OldSchemes:   c.TLS.Profile == config.ProfileLegacy,
@@ -179,7 +189,7 @@ func (k *keeper) push(c *config.Config, certificates *certs.Store, b *backend) e
 	if err := k.server.Push(state); err != nil {
 		return err
 	}
-	k.apop = state.Plain.APOP
+	k.offers = [...]pop3.Offer{state.Plain, state.Secure}
 	return nil
 }
 
@@ -254,7 +264,7 @@ const keeperPatience = 2 * time.Second
 // changed by a change of a file.
 func (k *keeper) refresh() {
 	changed := k.certificates.Refresh()
-	if apop := k.backend.Offer(pop3.Peer{}).APOP; apop != k.apop {
+	if !reflect.DeepEqual(k.backend.offers(), k.offers) {
 		changed = true
 	}
 	if !changed {

@@ -93,7 +93,7 @@ func (k *keeper) use(next *config.Config) (err error) {
 		return err
 	}
 	// Logins that begin before the end may be found right by what held until now.
-	backend := newBackend(next, accounts, k.guard.Anew(), &k.sessions, k.index)
+	backend := newBackend(next, accounts, lasting{k.guard.Anew(), &k.sessions, k.index, k.salts, k.events})
 	if err := k.push(next, certificates, backend); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type events interface {
 	pop3.Events
 	index.Events
 	certs.Events
+	loginEvents
 	Accounts(err error)
 }
 

@@ -71,7 +71,7 @@ func separated(b *testing.B) (direct, through string) {
 		p.self = &owner
 	}
 	a := onlyPasswd(p, auth.NewPasswd(dir+"/users", log.Accounts))
-	backend := newBackend(c, a, auth.NewGuard(guardOptions(c, a)), new(pop3.Accounts), x)
+	backend := newBackend(c, a, lasting{auth.NewGuard(guardOptions(c, a)), new(pop3.Accounts), x, auth.NewSalts(nil), log})
 
 	socket := filepath.Join(b.TempDir(), config.KeeperSocket)
 	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: socket, Net: "unixpacket"})

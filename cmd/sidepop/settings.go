@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"crypto/x509"
 	"encoding/json"
 	"net/netip"
 	"os"
@@ -23,6 +24,7 @@ type settings struct {
 	Expire      string          `json:"expire"`
 	TLS         certs.Protocols `json:"tls"`
 	Proxies     []netip.Prefix  `json:"proxies"`
+	ClientCA    []byte          `json:"client_ca"` // in PEM; none: clients are not asked for certificates
 
 	ShutdownTime time.Duration `json:"shutdown_time"`
 }
@@ -67,11 +69,16 @@ func (s settings) isProxy(a netip.Addr) bool {
 
 // of the protocol.
 func (s settings) pop3() pop3.Settings {
-	return pop3.Settings{
+	t := pop3.Settings{
 		Limits:         s.Limits,
 		AllowPlaintext: s.Plaintext,
 		UTF8Headers:    s.UTF8Headers,
 		Hostname:       s.Hostname,
 		Expire:         s.Expire,
 	}
+	if s.ClientCA != nil {
+		t.ClientCAs = x509.NewCertPool()
+		t.ClientCAs.AppendCertsFromPEM(s.ClientCA)
+	}
+	return t
 }

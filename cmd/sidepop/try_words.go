@@ -66,6 +66,11 @@ func (w *words) LoggedIn(p pop3.Peer, mechanism, user string) {
 	w.screen.say("%s logged in from %s %s (%s)", maillog.Escape(user), p.Remote.Addr(), security(p.TLS), mechanism)
 }
 
+// MasterLogin implements [loginEvents].
+func (w *words) MasterLogin(p pop3.Peer, mechanism, master, user string) {
+	w.screen.say("%s logs in as %s from %s %s (%s)", maillog.Escape(master), maillog.Escape(user), p.Remote.Addr(), security(p.TLS), mechanism)
+}
+
 func security(s *tls.ConnectionState) string {
 	if s == nil {
 		return "in plaintext"

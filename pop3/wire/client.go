@@ -63,6 +63,7 @@ func (c *Client) Password(ctx context.Context, p pop3.Peer, user, password strin
 	if len(user) > maxName || len(password) > maxSecret {
 		return nil, errTooLong
 	}
+	p.Bindings, p.Certificates = nil, nil // which SASL alone needs
 	b := newBuffer()
 	q := appendBytes(b.begin(verbPassword), user)
 	q = appendBytes(q, password)
@@ -74,6 +75,7 @@ func (c *Client) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest 
 	if len(user) > maxName || len(timestamp) > maxStamp || len(digest) > maxDigest {
 		return nil, errTooLong
 	}
+	p.Bindings, p.Certificates = nil, nil
 	b := newBuffer()
 	q := appendBytes(b.begin(verbAPOP), user)
 	q = appendBytes(q, timestamp)
@@ -138,6 +140,9 @@ func (c *Client) SASL(_ context.Context, p pop3.Peer, mechanism string) (pop3.Ex
 	if len(mechanism) > maxMechanism {
 		return nil, errTooLong
 	}
+	if mechanism != "EXTERNAL" {
+		p.Certificates = nil
+	}
 	return &exchange{client: c, peer: p, mechanism: mechanism}, nil
 }
 
@@ -172,7 +177,12 @@ func (x *exchange) Step(ctx context.Context, response []byte) (challenge []byte,
 		}
 		q = appendLogin(q, ctx, x.peer)
 	}
-	b.secret = len(q)
+	b.secret = min(len(q), MaxPacket)
+	if len(q) > MaxPacket { // though each part is within its bounds
+		clear(q) // it has left the buffer
+		b.free()
+		return nil, nil, errTooLong
+	}
 	if !x.begun {
 		x.begun = true
 		if x.link, err = x.client.dial(); err != nil {

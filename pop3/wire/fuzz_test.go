@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"net"
 	"os"
@@ -185,11 +186,17 @@ func FuzzFront(f *testing.F) {
 	})
 }
 
+// bound is a peer with channel bindings.
+var bound = pop3.Peer{TLS: &tls.ConnectionState{Version: tls.VersionTLS13}, Bindings: []pop3.ChannelBinding{
+	{Type: pop3.BindingExporter, Data: []byte(strings.Repeat("x", 32))}, {Type: pop3.BindingEndPoint, Data: []byte(strings.Repeat("y", maxBinding))},
+}}
+
 // FuzzLogin: there is one way to write a login, so what decodes is what would
 // have been sent.
 func FuzzLogin(f *testing.F) {
 	f.Add(appendLogin(nil, background, peer))
-	f.Add([]byte("\x01s\x10\xfe\x80aaaaaaaaaaaabb\x04eth0\x05\x00\x01\x01\x84\x06\x81\x26\x01x\x00"))
+	f.Add([]byte("\x01s\x10\xfe\x80aaaaaaaaaaaabb\x04eth0\x05\x00\x01\x01\x01\x84\x06\x81\x26\x01x\x00\x00\x00"))
+	f.Add(appendLogin(nil, background, bound))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		d := &decoder{packet: p}
 		peer, left := d.login()

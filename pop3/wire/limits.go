@@ -28,9 +28,16 @@ const (
 	// asks for: more than any sensible pop3.Limits.Login.
 	MaxLogin = 10 * time.Minute
 
-	maxSession   = 64       // octets of pop3.Peer.Session, letters and digits
-	maxZone      = 64       // octets of an IPv6 zone: an interface's name
-	maxHost      = 255      // octets of a TLS server name (RFC 1035, section 2.3.4)
+	maxSession      = 64       // octets of pop3.Peer.Session, letters and digits
+	maxZone         = 64       // octets of an IPv6 zone: an interface's name
+	maxHost         = 255      // octets of a TLS server name (RFC 1035, section 2.3.4)
+	maxClientChain  = 5        // certificates of a client, as package pop3 has it
+	maxClientOctets = 16 << 10 // of one; package pop3 has as many for all together
+
+	maxBindings    = 4  // channel bindings of a connection: TLS has three
+	maxBindingType = 32 // octets of a type's name
+	maxBinding     = 64 // octets of a binding: a hash of SHA-512
+
 	maxName      = 8 << 10  // octets of a user name: more than a line of POP3 holds
 	maxSecret    = 8 << 10  // octets of a password
 	maxStamp     = 1 << 10  // octets of an APOP timestamp

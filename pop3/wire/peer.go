@@ -1,8 +1,11 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -19,9 +22,15 @@ func appendLogin(p []byte, ctx context.Context, peer pop3.Peer) []byte {
 	p = appendBool(p, peer.Secure)
 	p = appendBool(p, peer.TLS != nil)
 	if t := peer.TLS; t != nil {
+		p = appendBool(p, t.HandshakeComplete) // not where a proxy has ended TLS
 		p = appendUint(p, t.Version)
 		p = appendUint(p, t.CipherSuite)
 		p = appendBytes(p, plain(t.ServerName, maxHost, isVisible))
+		p = appendBindings(p, peer.Bindings)
+		p = appendUint(p, len(peer.Certificates))
+		for _, certificate := range peer.Certificates {
+			p = appendBytes(p, certificate.Raw)
+		}
 	}
 	left := MaxLogin
 	if deadline, ok := ctx.Deadline(); ok {
@@ -80,14 +89,48 @@ func (d *decoder) login() (peer pop3.Peer, left time.Duration) {
 	peer.Secure = d.bool()
 	if d.bool() {
 		peer.TLS = &tls.ConnectionState{
+			HandshakeComplete: d.bool(),
 			Version:           uint16(d.uint(1<<16 - 1)),
 			CipherSuite:       uint16(d.uint(1<<16 - 1)),
 			ServerName:        d.plain(maxHost, isVisible),
-			HandshakeComplete: true,
 		}
+		peer.Bindings = d.bindings()
+		peer.Certificates = d.certificates()
 	}
 	left = time.Duration(d.uint(uint64(MaxLogin.Milliseconds()))) * time.Millisecond
 	return peer, left
+}
+
+// appendBindings adds the number of channel bindings, and of each its type and its
+// data.
+func appendBindings(p []byte, all []pop3.ChannelBinding) []byte {
+	p = appendUint(p, len(all))
+	for _, b := range all {
+		p = appendBytes(appendBytes(p, b.Type), b.Data)
+	}
+	return p
+}
+
+func (d *decoder) bindings() (all []pop3.ChannelBinding) {
+	for range d.int(maxBindings) {
+		all = append(all, pop3.ChannelBinding{
+			Type: d.plain(maxBindingType, isVisible),
+			Data: append([]byte{}, d.bytes(maxBinding)...),
+		})
+	}
+	return all
+}
+
+func (d *decoder) certificates() (all []*x509.Certificate) {
+	for range d.int(maxClientChain) {
+		certificate, err := x509.ParseCertificate(bytes.Clone(d.bytes(maxClientOctets))) // which keeps them
+		if err != nil {
+			d.fail(fmt.Errorf("a client's certificate: %w", err))
+			return nil
+		}
+		all = append(all, certificate)
+	}
+	return all
 }
 
 // appendAddress adds the number of octets of an address, 0 if there is none,

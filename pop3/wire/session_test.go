@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -119,7 +120,7 @@ func TestSessions(t *testing.T) {
 	dialRaw(t, k)
 	m := logIn(t, c)
 	list := k.Sessions()
-	if len(list) != 1 || list[0].User != "alice" || list[0].Peer != peer || time.Since(list[0].Since) > patience {
+	if len(list) != 1 || list[0].User != "alice" || !reflect.DeepEqual(list[0].Peer, peer) || time.Since(list[0].Since) > patience {
 		t.Errorf("%+v", list)
 	}
 	_ = m.Close()

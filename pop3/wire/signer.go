@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"sidepop/pop3"
 )
 
 // Certificate is for [tls.Config].GetCertificate. The private keys are the
@@ -17,7 +19,9 @@ func (c *Client) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, erro
 	if p == nil || len(p.certificates) == 0 {
 		return nil, errors.New("the keeper has given no certificate")
 	}
-	return choose(p.certificates, hello), nil
+	given := choose(p.certificates, hello)
+	pop3.NoteCertificate(hello, given)
+	return given, nil
 }
 
 // choose takes a certificate for a client: see [State].Certificates.

@@ -14,7 +14,7 @@ const (
 	// appendLogin adds: the peer, and the milliseconds that the login may take.
 	verbPassword verb = iota + 1 // name, password
 	verbAPOP                     // name, timestamp, digest
-	verbSASL                     // mechanism, whether there is an initial response, and it
+	verbSASL                     // mechanism, whether there is an initial response, and it; its peer has channel bindings and certificates
 
 	// verbResponse answers a challenge.
 	verbResponse // response

@@ -11,6 +11,10 @@ type Protocols struct {
 	Minimum uint16        // the least version, such as tls.VersionTLS12
 	Legacy  uint16        // that on listeners for old devices
 	Curves  []tls.CurveID // for the exchange of keys; nil: Go's own choice
+
+	// AskClients has clients asked for their certificates. One that can't be verified
+	// is as good as none: it does not end the handshake.
+	AskClients bool
 }
 
 // Server is a TLS configuration in which everything but the keys of its sessions can
@@ -44,18 +48,22 @@ func NewServer(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error),
 
 // Apply makes other protocols hold for handshakes that begin from now on.
 func (s *Server) Apply(p Protocols) {
-	s.current.Store(&configs{s.config(p.Minimum, p.Curves), s.config(p.Legacy, p.Curves)})
+	s.current.Store(&configs{s.config(p, p.Minimum), s.config(p, p.Legacy)})
 }
 
 // config is Go's defaults from a version on. Records are not kept small in the
 // beginning, since mail is taken whole and not shown while it arrives.
-func (s *Server) config(minimum uint16, curves []tls.CurveID) *tls.Config {
-	return &tls.Config{
+func (s *Server) config(p Protocols, minimum uint16) *tls.Config {
+	c := &tls.Config{
 		MinVersion:                  minimum,
-		CurvePreferences:            curves,
+		CurvePreferences:            p.Curves,
 		DynamicRecordSizingDisabled: true,
 		GetCertificate:              s.certificate,
 	}
+	if p.AskClients {
+		c.ClientAuth = tls.RequestClientCert
+	}
+	return c
 }
 
 // Config is for [tls.Server].

@@ -128,3 +128,28 @@ func TestResumption(t *testing.T) {
 		}
 	}
 }
+
+// TestAskClients: clients are asked for certificates where that is wanted, and need
+// not have one.
+func TestAskClients(t *testing.T) {
+	f := in(t.TempDir())
+	writeLocal(t, f)
+	legacy := false
+	s := newServer(t, f, func(net.Conn) bool { return legacy })
+	for _, ask := range []bool{false, true} {
+		s.Apply(Protocols{Minimum: tls.VersionTLS12, Legacy: tls.VersionTLS12, AskClients: ask})
+		for _, legacy = range []bool{false, true} {
+			asked := false
+			_, err := s.dial(&tls.Config{
+				RootCAs: s.roots, ServerName: "localhost",
+				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+					asked = true
+					return new(tls.Certificate), nil
+				},
+			})
+			if err != nil || asked != ask {
+				t.Errorf("legacy %v, asking %v: asked %v, %v", legacy, ask, asked, err)
+			}
+		}
+	}
+}

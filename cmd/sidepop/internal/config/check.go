@@ -27,11 +27,16 @@ func (c *Config) Check(euid int) error {
 	}
 	first := certs.Files{Certificate: c.TLS.Certificate, Key: c.TLS.Key}
 	for key, err := range map[string]error{
-		"mail_user":        c.checkMailUser(euid),
-		"tls.certificate":  checkCertificate(first),
-		"tls.key":          checkKey(first),
-		"tls.certificates": c.checkCertificates(),
-		"auth.passwd_file": c.checkPasswd(),
+		"mail_user":         c.checkMailUser(euid),
+		"tls.certificate":   checkCertificate(first),
+		"tls.key":           checkKey(first),
+		"tls.certificates":  c.checkCertificates(),
+		"auth.passwd_file":  checkPasswd(c.Auth.PasswdFile),
+		"auth.master_users": checkPasswd(c.Auth.MasterUsers),
+
+		"auth.oauth_jwks":               c.checkJWKS(),
+		"auth.oauth_introspection":      c.checkIntrospection(),
+		"auth.oauth_client_secret_file": c.checkClientSecret(),
 	} {
 		if err != nil {
 			ps = append(ps, c.Problem(key, err.Error()))
@@ -136,10 +141,9 @@ func checkKey(f certs.Files) error {
 	return nil
 }
 
-// checkPasswd opens the passwd file, or the folder that holds the folders or
+// checkPasswd opens a passwd file, or the folder that holds the folders or
 // files of the domains.
-func (c *Config) checkPasswd() error {
-	file := c.Auth.PasswdFile
+func checkPasswd(file string) error {
 	if file == "" {
 		return nil
 	}

@@ -24,6 +24,7 @@ func TestCheck(t *testing.T) {
 	}
 	for name, content := range map[string]string{
 		"users":   "",
+		"jwks":    `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`, // RFC 8037, appendix A.2
 		"damaged": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
@@ -34,7 +35,12 @@ func TestCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const other = 12345 // the user id of nobody in particular
+	const (
+		other = 12345 // the user id of nobody in particular
+
+		tokens = "auth.oauth_issuer = \"i\"\nauth.oauth_audience = [\"a\"]\n"
+		asking = "auth.oauth_introspection = \"https://id.example.org/\"\nauth.oauth_client_id = \"c\"\n"
+	)
 	nobody := userID(t, "nobody")
 	const makes = ": useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "
 	noDefault := ""
@@ -97,6 +103,21 @@ func TestCheck(t *testing.T) {
 			`f:3: auth.passwd_file: $D/none can't be read by user id $U (no such file or directory), expected a file that it may read`},
 		{other, `passwd = "$D/users/%d"`,
 			`f:3: auth.passwd_file: $D/users is not a folder, expected the folder with the domains' files`},
+
+		{other, tokens + `auth.oauth_jwks = "$D/jwks"`, ``},
+		{other, tokens + `auth.oauth_jwks = "$D/none"`,
+			`f:6: auth.oauth_jwks: $D/none can't be read by user id $U (no such file or directory), expected a file that it may read`},
+		{other, tokens + `auth.oauth_jwks = "$D"`, `f:6: auth.oauth_jwks: $D is not a file`},
+		{other, tokens + `auth.oauth_jwks = "$D/users"`,
+			`f:6: auth.oauth_jwks: account or accounts file is misconfigured: $D/users: not a JWK Set, expected {"keys": [...]} (RFC 7517, section 5)`},
+		{other, tokens + `auth.oauth_jwks = "https://id.example.org/"`,
+			`f:6: auth.oauth_jwks: a URL, which needs auth.network = true from the start on: without it what checks logins has no network`},
+		{other, tokens + "auth.network = true\nauth.oauth_jwks = \"https://id.example.org/\"", ``},
+		{other, asking + `auth.oauth_client_secret_file = "$D/users"`,
+			`f:4: auth.oauth_introspection: a URL, which needs auth.network = true from the start on: without it what checks logins has no network`},
+		{other, asking + "auth.network = true\nauth.oauth_client_secret_file = \"$D/users\"", ``},
+		{other, asking + "auth.network = true\nauth.oauth_client_secret_file = \"$D/none\"",
+			`f:7: auth.oauth_client_secret_file: $D/none can't be read by user id $U (no such file or directory), expected a file that it may read`},
 
 		{0, "user = \"root\"\nmail_user = \"nosuchuser\"\ntls = {certificate = \"$D/cert1\", key = \"$D/key2\"}", // all at once
 			`f:4: user: "root" has the user id 0, expected a user without root's rights, and one that owns nothing

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sidepop/auth"
+	"sidepop/auth/oauth"
 	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/index"
 	"sidepop/pop3"
@@ -96,6 +97,8 @@ type TLS struct {
 	Profile string // one of [Profiles]
 	Minimum uint16 // the least version, such as tls.VersionTLS12; 0: the profile's
 	Curves  []tls.CurveID
+
+	ClientCA string // who signs clients' certificates; empty: they are not asked for
 }
 
 // Files are those of all certificates, the preferred first; nil: to be found.
@@ -149,7 +152,25 @@ type Auth struct {
 
 	Plaintext bool
 	APOP      bool
+	CRAMMD5   bool
+	SCRAM     SCRAM
+	Binding   bool // SCRAM with -PLUS is offered too
+
+	MasterUsers string // a passwd file; empty: there are none
+
+	CertificateUsers string // who the owners of clients' certificates are; empty: these say so
+
+	OAuth oauth.Options // bearer tokens, see Tokens
 }
+
+// SCRAM is when mechanisms of SCRAM are offered.
+type SCRAM int
+
+const (
+	SCRAMAuto   SCRAM = iota // when everybody can use them
+	SCRAMAlways              // when somebody can
+	SCRAMNever
+)
 
 // POP3 is choices that the protocol leaves to the server.
 type POP3 struct {
@@ -260,6 +281,7 @@ func Default() *Config {
 			PAMService:   DefaultPAMService,
 			FoldCase:     true,
 			FailureDelay: auth.DefaultFailureDelay,
+			OAuth:        oauth.Options{UserClaim: oauth.DefaultUserClaim},
 		},
 		POP3: POP3{UTF8Headers: pop3.SendUTF8, Expire: "NEVER"},
 		Index: Index{
@@ -370,6 +392,7 @@ func (c *Config) keys() []key {
 		{"tls.profile", text(&c.TLS.Profile, Profiles)},
 		{"tls.minimum_version", choice(&c.TLS.Minimum, tlsVersions)},
 		{"tls.curves", curves(&c.TLS.Curves)},
+		{"tls.client_ca", path(&c.TLS.ClientCA)},
 
 		{"auth.sources", words(&c.Auth.Sources, Sources)},
 		{"auth.passwd_file", passwdFile(&c.Auth.PasswdFile)},
@@ -390,6 +413,24 @@ func (c *Config) keys() []key {
 		{"auth.network", truth(&c.Auth.Network)},
 		{"auth.plaintext", truth(&c.Auth.Plaintext)},
 		{"auth.apop", truth(&c.Auth.APOP)},
+		{"auth.cram_md5", truth(&c.Auth.CRAMMD5)},
+		{"auth.scram", choice(&c.Auth.SCRAM, map[string]SCRAM{
+			"auto":   SCRAMAuto,
+			"always": SCRAMAlways,
+			"never":  SCRAMNever,
+		})},
+		{"auth.channel_binding", truth(&c.Auth.Binding)},
+		{"auth.master_users", path(&c.Auth.MasterUsers)},
+		{"auth.certificate_users", path(&c.Auth.CertificateUsers)},
+
+		{"auth.oauth_issuer", word(&c.Auth.OAuth.Issuer, `the issuer as its tokens name it, such as "https://id.example.org"`)},
+		{"auth.oauth_audience", list(&c.Auth.OAuth.Audience, `a list of those whom tokens are for, such as ["mail"]`, func(s string) bool { return s != "" })},
+		{"auth.oauth_jwks", jwks(&c.Auth.OAuth)},
+		{"auth.oauth_introspection", address(&c.Auth.OAuth.IntrospectionURL)},
+		{"auth.oauth_client_id", word(&c.Auth.OAuth.ClientID, "the id of a client that the authorization server lets ask")},
+		{"auth.oauth_client_secret_file", path(&c.Auth.OAuth.ClientSecretFile)},
+		{"auth.oauth_user_claim", word(&c.Auth.OAuth.UserClaim, `the name of a claim, such as "email"`)},
+		{"auth.oauth_scope", scope(&c.Auth.OAuth.Scope)},
 
 		{"pop3.utf8_headers", choice(&c.POP3.UTF8Headers, map[string]pop3.UTF8Policy{
 			"send":   pop3.SendUTF8,

@@ -19,6 +19,9 @@ const (
 var withoutDefault = []string{
 	"mail_user", "listen.pop3", "auth.passwd_file", "auth.passwd_domains", "auth.password_maps", "auth.virtual_domains",
 	"auth.allow", "auth.deny", "auth.user_networks", "listen.proxy_networks", "tls.curves", "tls.minimum_version",
+	"auth.master_users", "auth.certificate_users", "tls.client_ca",
+	"auth.oauth_issuer", "auth.oauth_audience", "auth.oauth_jwks", "auth.oauth_introspection", "auth.oauth_client_id",
+	"auth.oauth_client_secret_file", "auth.oauth_scope",
 }
 
 // foundOut are the keys whose values depend on the machine where they are not given.

@@ -264,11 +264,15 @@ func (d *decoder) complete() {
 	case hasKey && !hasCertificate:
 		d.problem("tls.certificate", "missing, expected the file of the certificate with its chain")
 	}
+	if d.given("auth.certificate_users") && !d.given("tls.client_ca") {
+		d.problem("auth.certificate_users", "there are no certificates of clients, expected tls.client_ca too")
+	}
 	for source, key := range map[string]string{SourcePasswd: "auth.passwd_file", SourceVirtual: "auth.password_maps"} {
 		if slices.Contains(c.Auth.Sources, source) && !d.given(key) {
 			d.problem("auth.sources", fmt.Sprintf("%q needs %s", source, key))
 		}
 	}
+	d.completeOAuth()
 }
 
 // completeListen is complete for the table [listen].

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sidepop/auth"
+	"sidepop/auth/oauth"
 	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/index"
 	"sidepop/pop3"
@@ -42,6 +43,7 @@ certificates = [{ certificate = "/c2", key = "/k2" }, { certificate = "/c3", key
 profile = "modern"
 minimum_version = "1.3"
 curves = ["X25519", "X25519MLKEM768"]
+client_ca = "/ca"
 [auth]
 sources = ["pam", "passwd", "virtual"]
 passwd_file = "/etc/%d/users"
@@ -62,6 +64,19 @@ failure_delay = "1s"
 network = true
 plaintext = true
 apop = true
+cram_md5 = true
+scram = "always"
+channel_binding = true
+master_users = "/etc/masters"
+certificate_users = "/etc/owners"
+oauth_issuer = "https://id.example.org"
+oauth_audience = ["mail", "pop"]
+oauth_jwks = "https://id.example.org/keys"
+oauth_introspection = "http://localhost:5556/introspect"
+oauth_client_id = "c"
+oauth_client_secret_file = "/secret"
+oauth_user_claim = "sub"
+oauth_scope = ["openid", "mail"]
 [pop3]
 utf8_headers = "refuse"
 expire = 30
@@ -104,9 +119,15 @@ format = "journald"
 		VirtualDomains: []string{"d"}, Allow: nets("10.0.0.0/8"), Deny: nets("10.1.0.0/16", "local"),
 		UserNetworks: map[string]auth.Networks{"joe@example.org": nets("::1")},
 		CacheTime:    5 * time.Minute, FailureDelay: time.Second, Network: true, Plaintext: true, APOP: true,
+		CRAMMD5: true, SCRAM: SCRAMAlways, Binding: true, MasterUsers: "/etc/masters", CertificateUsers: "/etc/owners",
+		OAuth: oauth.Options{
+			Issuer: "https://id.example.org", Audience: []string{"mail", "pop"}, JWKSURL: "https://id.example.org/keys",
+			IntrospectionURL: "http://localhost:5556/introspect", ClientID: "c", ClientSecretFile: "/secret",
+			UserClaim: "sub", Scope: []string{"openid", "mail"},
+		},
 	}
 	wantTLS := TLS{
-		Certificate: "/c", Key: "/k", Certificates: []certs.Files{{Certificate: "/c2", Key: "/k2"}, {Certificate: "/c3", Key: "/c3"}},
+		Certificate: "/c", Key: "/k", ClientCA: "/ca", Certificates: []certs.Files{{Certificate: "/c2", Key: "/k2"}, {Certificate: "/c3", Key: "/c3"}},
 		Profile: "modern", Minimum: tls.VersionTLS13, Curves: []tls.CurveID{tls.X25519, tls.X25519MLKEM768},
 	}
 	if !reflect.DeepEqual(c.TLS, wantTLS) || !reflect.DeepEqual(c.Auth, wantAuth) {
@@ -217,6 +238,17 @@ func TestProblems(t *testing.T) {
 		{minimal + "auth.user_networks = []", `f:3: auth.user_networks: a list, expected a table, such as { "joe" = ["10.0.0.0/8"], "@example.org" = ["local"] }`},
 		{minimal + "auth.failure_delay = \"2m\"", `f:3: auth.failure_delay: "2m", expected a time from "10ms" to "1m", such as "90s" or "1h30m"`},
 		{"listen.pop3 = [\"[::]:110\"]\n[auth]\npasswd_file = \"/%u\"", `f:3: auth.passwd_file: "/%u", expected the path of a file, from /, in which %d may stand for the domain`},
+		{minimal + `auth.certificate_users = "/x"`, `f:3: auth.certificate_users: there are no certificates of clients, expected tls.client_ca too`},
+		{minimal + `auth.scram = "on"`, `f:3: auth.scram: "on", expected one of "always", "auto", "never"`},
+		{minimal + "auth.oauth_jwks = \"keys\"", `f:3: auth.oauth_jwks: "keys", expected the path of a file, from /, or a URL such as "https://id.example.org/keys"`},
+		{minimal + "auth.oauth_jwks = \"http://id.example.org/\"", `f:3: auth.oauth_jwks: "http://id.example.org/", expected https (http only with an address of the loopback interface)`},
+		{minimal + "auth.oauth_introspection = \"/x\"", `f:3: auth.oauth_introspection: "/x", expected a URL such as https://id.example.org/keys`},
+		{minimal + "auth.oauth_issuer = \"\"", `f:3: auth.oauth_issuer: "", expected the issuer as its tokens name it, such as "https://id.example.org"`},
+		{minimal + "auth.oauth_audience = []", `f:3: auth.oauth_audience: a list, expected a list of those whom tokens are for, such as ["mail"]`},
+		{minimal + "auth.oauth_scope = [\"a b\"]", `f:3: auth.oauth_scope: "a b", expected a list of words, such as ["openid", "mail"]`},
+		{minimal + "[auth]\noauth_audience = [\"mail\"]\noauth_issuer = \"i\"", `f:4: auth.oauth_audience: OAuth: neither keys of the issuer nor an introspection endpoint is given, expected a JWKS file, a JWKS URL or an introspection URL`},
+		{minimal + "auth.oauth_jwks = \"/keys\"", `f:3: auth.oauth_jwks: OAuth: keys are given without issuer or audience, expected both: a token for somebody else may have the same signature`},
+		{minimal + "auth.oauth_introspection = \"https://id.example.org/\"", `f:3: auth.oauth_introspection: OAuth: an introspection URL is given without client id or the file with its secret, expected both (RFC 7662, section 2.1)`},
 		{minimal + `auth.apop = 1`, `f:3: auth.apop: 1, expected true or false`},
 
 		{minimal + `pop3.utf8_headers = "drop"`, `f:3: pop3.utf8_headers: "drop", expected one of "refuse", "send"`},

@@ -88,6 +88,12 @@ func (l *Log) LoggedIn(p pop3.Peer, mechanism, user string) {
 	l.peer(p, logrus.Fields{"mech": Escape(mechanism), "user": Escape(user)}).Info("login")
 }
 
+// MasterLogin: a master user logs in as somebody else. Whether that succeeds is told
+// after it.
+func (l *Log) MasterLogin(p pop3.Peer, mechanism, master, user string) {
+	l.peer(p, logrus.Fields{"mech": Escape(mechanism), "master": Escape(master), "user": Escape(user)}).Info("master login")
+}
+
 // LoginFailed implements [pop3.Events]. What the operator has to mend is an
 // error in the log, what clients do wrong is not.
 func (l *Log) LoginFailed(p pop3.Peer, mechanism, user string, err error) {

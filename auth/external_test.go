@@ -1,0 +1,192 @@
+package auth
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// issuer signs certificates.
+type issuer struct {
+	t    *testing.T
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+}
+
+// issue makes a certificate of its own, or with by of another issuer's.
+func issue(t *testing.T, by *issuer, change func(*x509.Certificate)) *issuer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(7), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	change(template)
+	parent, signer := template, key
+	if by != nil {
+		parent, signer = by.cert, by.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &issuer{t, key, made}
+}
+
+func authority(name string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		c.Subject = pkix.Name{CommonName: name}
+		c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.ExtKeyUsage = true, true, x509.KeyUsageCertSign, nil
+	}
+}
+
+func owner(name string, addresses ...string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		c.Subject, c.EmailAddresses = pkix.Name{CommonName: name}, addresses
+	}
+}
+
+func TestCertificates(t *testing.T) {
+	root, stranger := issue(t, nil, authority("root")), issue(t, nil, authority("stranger"))
+	between := issue(t, root, authority("between"))
+	joe := issue(t, root, owner("Joe Doe", "joe@example.org", "joe@example.net"))
+	jim := issue(t, root, owner("jim"))
+	below := issue(t, between, owner("below"))
+	ended := issue(t, root, func(c *x509.Certificate) { owner("old")(c); c.NotAfter = time.Now().Add(-time.Minute) })
+	server := issue(t, root, func(c *x509.Certificate) {
+		owner("server")(c)
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	})
+	fingerprint := sha256.Sum256(jim.cert.Raw)
+	var colons []string
+	for _, b := range fingerprint {
+		colons = append(colons, fmt.Sprintf("%02X", b))
+	}
+	dir := t.TempDir()
+	put(t, dir+"/ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.cert.Raw})))
+	put(t, dir+"/users", "# owners\n\nJoe Doe doe\nJOE@example.net net\n"+strings.Join(colons, ":")+"  jimmy\n")
+	for _, c := range []struct {
+		name  string
+		chain []*issuer
+		names string // without a file of users
+		named string // with one
+	}{
+		{"addresses", []*issuer{joe}, "joe@example.org joe@example.net", "net doe"},
+		{"common name", []*issuer{jim}, "jim", "jimmy"},
+		{"through another", []*issuer{below, between}, "below", ""},
+		{"link missing", []*issuer{below}, "", ""},
+		{"ended", []*issuer{ended}, "", ""},
+		{"a server's", []*issuer{server}, "", ""},
+		{"no name", []*issuer{issue(t, root, owner(""))}, "", ""},
+		{"a stranger's", []*issuer{issue(t, stranger, owner("jim")), stranger}, "", ""},
+		{"its own", []*issuer{issue(t, nil, owner("jim"))}, "", ""},
+		{"none", nil, "", ""},
+	} {
+		var chain []*x509.Certificate
+		for _, i := range c.chain {
+			chain = append(chain, i.cert)
+		}
+		for file, want := range map[string]string{"": c.names, dir + "/users": c.named} {
+			certificates, err := OpenCertificates(dir+"/ca.pem", file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := certificates.Users(chain)
+			if !slices.Equal(got, strings.Fields(want)) || (want == "") != errors.Is(err, ErrCredentials) {
+				t.Errorf("%s, %q: %q, %v; want %q", c.name, file, got, err, want)
+			}
+		}
+	}
+}
+
+func TestOpenCertificates(t *testing.T) {
+	dir := t.TempDir()
+	root := issue(t, nil, authority("root"))
+	put(t, dir+"/ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.cert.Raw})))
+	put(t, dir+"/empty", "")
+	put(t, dir+"/large", strings.Repeat("\n", MaxAuthorityOctets+1))
+	put(t, dir+"/lone", "joe\n")
+	put(t, dir+"/twice", "a joe\n# \nA jim\n")
+	for _, c := range []struct{ ca, users, want string }{
+		{"none", "", "no such file"},
+		{"empty", "", "has no certificate"},
+		{"large", "", "the authorities of clients alone"},
+		{"ca.pem", "none", "no such file"},
+		{"ca.pem", "lone", "lone:1: expected"},
+		{"ca.pem", "twice", "twice:3: expected"},
+	} {
+		users := ""
+		if c.users != "" {
+			users = dir + "/" + c.users
+		}
+		if _, err := OpenCertificates(dir+"/"+c.ca, users); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s, %s: %v, want %s", c.ca, c.users, err, c.want)
+		}
+	}
+}
+
+func TestExternal(t *testing.T) {
+	m := scramSite(t, "joe@example.org:{SHA1}L55TUjtiq8FBorTWAZ0jy6g129A=::::::user=joe\njoe:!\njim:!\noff:!::::::nologin\nbad:{NO}x\n")
+	const none = "\xffnil"
+	for _, c := range []struct {
+		names     []string
+		responses []string
+		want      error
+		account   string
+	}{
+		{[]string{"joe@example.org"}, []string{""}, nil, "joe"},
+		{[]string{"joe@example.org"}, []string{none, ""}, nil, "joe"},
+		{[]string{"joe@example.org"}, []string{"JOE@example.org"}, nil, "joe"},
+		{[]string{"joe@example.org"}, []string{"joe"}, nil, "joe"}, // another name of the account
+		{[]string{"jim", "joe"}, []string{"joe"}, nil, "joe"},
+		{[]string{"jim", "joe"}, []string{""}, nil, "jim"},
+		{[]string{"joe"}, []string{"jim"}, ErrDenied, ""},
+		{[]string{"joe"}, []string{"nobody"}, ErrDenied, ""},
+		{[]string{"joe"}, []string{"bad"}, ErrPermanent, ""},
+		{[]string{"nobody"}, []string{""}, ErrCredentials, ""},
+		{[]string{"nobody"}, []string{"joe"}, ErrCredentials, ""},
+		{[]string{"off"}, []string{""}, ErrDenied, ""},
+		{[]string{"joe"}, []string{"a\x00b"}, ErrProtocol, ""},
+		{[]string{"joe"}, []string{none, none}, ErrProtocol, ""},
+		{[]string{"joe"}, []string{"", ""}, ErrProtocol, "joe"},
+	} {
+		var account *Account
+		e := NewExternal(c.names, func(l Login) (err error) {
+			account, err = m.AdmitAs(t.Context(), l)
+			return err
+		})
+		var err error
+		for _, response := range c.responses {
+			raw := []byte(response)
+			if response == none {
+				raw = nil
+			}
+			_, _, err = e.Next(raw)
+		}
+		name := ""
+		if account != nil {
+			name = account.Name
+		}
+		if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) || name != c.account {
+			t.Errorf("%q, %q: %q, %v; want %q, %v", c.names, c.responses, name, err, c.account, c.want)
+		}
+	}
+}

@@ -1,0 +1,155 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+
+	"github.com/xdg-go/scram"
+)
+
+// Salts makes the salts of users that have none of their own: those whose password
+// is kept as it is, and those who do not exist, who must not be told apart from
+// others by it. The same name has the same salt as long as the secret is the same.
+type Salts struct{ secret [sha256.Size]byte }
+
+// NewSalts makes salts from a secret, which should outlive the process: a salt
+// that changes with it is that of a user without one.
+func NewSalts(secret []byte) *Salts { return &Salts{sha256.Sum256(secret)} }
+
+// of is a salt of n octets, for all that is looked up as one user.
+func (s *Salts) of(kind SCRAM, user string, n int) string {
+	var salt []byte
+	for block := byte(0); len(salt) < n; block++ {
+		h := hmac.New(sha256.New, s.secret[:])
+		h.Write([]byte{byte(kind), block})
+		h.Write([]byte(foldUser(user)))
+		salt = h.Sum(salt)
+	}
+	return string(salt[:n])
+}
+
+// scramShape is what a client learns of a secret before it has proved anything,
+// but for the salt itself, and whether the server has to derive the keys.
+type scramShape struct {
+	rounds  int32
+	salt    uint8 // octets
+	derived bool
+}
+
+// unknownShape is that of users of whose source no secret is known: what
+// [NewHash] makes.
+var unknownShape = scramShape{rounds: newSCRAMRounds, salt: newSaltOctets}
+
+// shape says what a secret is like for a mechanism that can use it.
+func (s secret) shape(kind SCRAM) (shape scramShape, ok bool) {
+	switch {
+	case s.clear != "":
+		return scramShape{derivedRounds, newSaltOctets, true}, true
+	case s.scram != nil && s.scram.kind == kind:
+		keys := &s.scram.keys
+		return scramShape{int32(keys.Iters), uint8(len(keys.Salt)), false}, true
+	}
+	return scramShape{}, false
+}
+
+// keys gives those of a secret for a mechanism that can use it, which its shape
+// says.
+func (s secret) keys(kind SCRAM, user string, salts *Salts) (scram.StoredCredentials, error) {
+	if s.scram != nil {
+		return s.scram.keys, nil
+	}
+	all, err := passwordForms(s.clear)
+	if err != nil {
+		return scram.StoredCredentials{}, err
+	}
+	return kind.derive(all[len(all)-1], scram.KeyFactors{Salt: salts.of(kind, user, newSaltOctets), Iters: derivedRounds})
+}
+
+// decoyKeys are those of a user who does not exist, which take as long. Nothing
+// proves them.
+func decoyKeys(kind SCRAM, shape scramShape, user string, salts *Salts) (scram.StoredCredentials, error) {
+	s := secret{clear: "decoy"}
+	if !shape.derived {
+		size := kind.new().Size()
+		s.scram = &scramSecret{kind, scram.StoredCredentials{
+			KeyFactors: scram.KeyFactors{Salt: salts.of(kind, user, int(shape.salt)), Iters: int(shape.rounds)},
+			StoredKey:  make([]byte, size), ServerKey: make([]byte, size),
+		}}
+	}
+	keys, err := s.keys(kind, user, salts)
+	rand.Read(keys.StoredKey) // never fails
+	return keys, err
+}
+
+// keysOf waits for a processor and gives the keys of a user whose secret is known,
+// or else a decoy's. Known says which.
+func keysOf(ctx context.Context, q keysQuery, s *secret, otherwise scramShape) (keys scram.StoredCredentials, known bool, err error) {
+	if s != nil {
+		_, known = s.shape(q.kind)
+	}
+	_, waited := try(ctx, func(secret) bool {
+		if known {
+			keys, err = s.keys(q.kind, q.name, q.salts)
+			known = err == nil // or it is a password that nobody can give
+		}
+		if !known {
+			keys, err = decoyKeys(q.kind, otherwise, q.name, q.salts)
+		}
+		return true
+	}, secret{})
+	return keys, known, errors.Join(waited, err)
+}
+
+// keysQuery is what a source is asked for before a client proves anything.
+type keysQuery struct {
+	user  string
+	name  string // of [SCRAMOptions].Account, for salts
+	kind  SCRAM
+	salts *Salts
+}
+
+// keysSource is a [Source] whose secrets may be of use for SCRAM.
+type keysSource interface {
+	// scramKeys finds the keys of a user, or makes a decoy's. An error has
+	// nothing to do with which users there are.
+	scramKeys(ctx context.Context, q keysQuery) (keys scram.StoredCredentials, known bool, err error)
+}
+
+// scramKeys gives the keys of the first source that has some of the user, or else
+// a decoy's of the first that could have.
+func (c Chain) scramKeys(ctx context.Context, q keysQuery) (keys scram.StoredCredentials, known bool, err error) {
+	decoy := false
+	for i := range c {
+		source, ok := c[i].Source.(keysSource)
+		if !ok || !c[i].Serves(q.user) {
+			continue
+		}
+		found, known, err := source.scramKeys(ctx, q)
+		if err != nil || known {
+			return found, known, err
+		}
+		if !decoy {
+			keys, decoy = found, true
+		}
+	}
+	if decoy {
+		return keys, false, nil
+	}
+	return keysOf(ctx, q, nil, unknownShape)
+}
+
+// proves is a [Proof] of keys: it is right for the secret that has them, since it
+// may have changed from the first step to the last.
+func proves(q keysQuery, keys scram.StoredCredentials) func(secret) bool {
+	return func(s secret) bool {
+		if _, ok := s.shape(q.kind); !ok {
+			return false
+		}
+		now, err := s.keys(q.kind, q.name, q.salts)
+		return err == nil && now.KeyFactors == keys.KeyFactors && subtle.ConstantTimeCompare(now.StoredKey, keys.StoredKey) == 1
+	}
+}
