@@ -91,7 +91,7 @@ type Server struct {
 	base       context.Context // of all sessions
 	cancel     context.CancelFunc
 
-	coming     atomic.Int64 // connections that are accepted and not yet sessions
+	coming atomic.Int64 // connections that are accepted and not yet sessions
 
 	mu        sync.Mutex
 	draining  bool // Drain was called
