@@ -27,6 +27,7 @@ type roleOptions struct {
 	supervised bool   // by this program, not by a service manager
 	sentences  string // tell of this user's sessions in sentences, on standard output
 	apart      bool   // standard error is not for the log
+	oneOfMany  bool   // processes of the same kind: what is usual is not logged
 }
 
 // roleCommand is `sidepop front` or `sidepop keeper`.
@@ -171,7 +172,9 @@ func (r *role) sandboxed(all sandbox.Measures) {
 		}
 		missing = append(missing, text)
 	}
-	r.log.Sandboxed(held, missing, r.root)
+	if !r.oneOfMany || r.root && len(missing) > 0 {
+		r.log.Sandboxed(held, missing, r.root)
+	}
 }
 
 // unconfined says that the role does without its sandbox: in a trial by somebody
