@@ -90,6 +90,7 @@ func (s *server) whole(a account, first mail, implicit bool) error {
 // does nothing holds it up for as long as a login may take.
 func TestHandoverWaits(t *testing.T) {
 	const grace = 5 * time.Second
+	t.Parallel()
 	s := newSite(t)
 	mails := sample()[:3]
 	a := s.account("bob", mails)

@@ -272,6 +272,7 @@ func TestInetdRefusesOthers(t *testing.T) {
 
 // TestInetdWithoutKeeper: the client is told to come back.
 func TestInetdWithoutKeeper(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	a := s.account("bob", sample()[:1])
 	srv := s.prepare("", msgUnreachable, msgLoginFailed)

@@ -76,6 +76,7 @@ func (n *notices) heard(t *testing.T, role, pattern string, skipped int) (next i
 // end.
 func TestNotices(t *testing.T) {
 	const within = time.Second
+	t.Parallel()
 	s := newSite(t)
 	mails := sample()[:2]
 	a := s.account("bob", mails)
@@ -108,7 +109,7 @@ func TestNotices(t *testing.T) {
 	good, err := os.ReadFile(m.config)
 	must(t, err)
 	next := hangup(string(good) + "\nnonsense = 1\n")
-	next = n.heard(t, roleKeeper, `STATUS=1 session, .*; the configuration was refused and the one before holds: \S+sidepop\.toml:[0-9]+: .*nonsense.*`, next)
+	n.heard(t, roleKeeper, `STATUS=1 session, .*; the configuration was refused and the one before holds: \S+sidepop\.toml:[0-9]+: .*nonsense.*`, next)
 	c.ok(t, "NOOP")
 	m.fetchOne(a, mails[0])
 	next = hangup(string(good))
