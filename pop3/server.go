@@ -150,7 +150,7 @@ func (s *Server) serve(l net.Listener, implicit bool) error {
 		delete(s.listeners, l)
 	}()
 
-	err := accept.Loop(l.Accept, func(conn net.Conn) { s.ServeConn(conn, implicit) },
+	err := accept.Loop(l.Accept, func(conn net.Conn) { s.serveConn(conn, l.Addr(), implicit) },
 		func(err error) { s.Events.AcceptFailed(l.Addr(), err) })
 	if s.isClosing() {
 		return ErrServerClosed
@@ -162,7 +162,13 @@ func (s *Server) serve(l net.Listener, implicit bool) error {
 // begins with a TLS handshake.
 func (s *Server) ServeConn(conn net.Conn, implicit bool) {
 	s.setUp()
+	s.serveConn(conn, nil, implicit)
+}
+
+// serveConn is ServeConn for a connection of a listener.
+func (s *Server) serveConn(conn net.Conn, listener net.Addr, implicit bool) {
 	c := s.newSession(conn)
+	c.peer.Listener = listener
 	address := addressKey(c.peer.Remote.Addr())
 	if refusal := s.admit(c, address); refusal != nil {
 		s.Events.Refused(c.peer, refusal)

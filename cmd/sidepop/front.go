@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,10 +67,12 @@ func runFront(r *role) error {
 	case <-f.stands:
 	case <-time.After(keeperWait):
 	}
-	for i := range ls {
-		ls[i].Listener = f.inbound(ls[i])
+	failed := make(chan error, len(ls))
+	mail := f.serveMetrics(ls, failed)
+	for i := range mail {
+		mail[i].Listener = f.inbound(mail[i])
 	}
-	failed := start(&f.server, ls)
+	start(&f.server, mail, failed)
 	for _, l := range ls {
 		r.log.Listening(l.name, l.Addr())
 		if l.legacy {
@@ -150,8 +151,9 @@ func (f *front) pushed(data []byte) {
 
 // inbound accepts connections from a listener, through proxies too.
 func (f *front) inbound(l listener) net.Listener {
+	kind := withKind(l.Listener, l.name)
 	return &inbound.Listener{
-		Listener: l.Listener,
+		Listener: kind,
 		Legacy:   l.legacy,
 		Proxy: func(a netip.Addr) bool {
 			f.mu.Lock()
@@ -159,7 +161,7 @@ func (f *front) inbound(l listener) net.Listener {
 			return f.settings.isProxy(a)
 		},
 		Refused: func(proxy, local net.Addr, reason error) {
-			f.server.Events.Refused(pop3.Peer{Remote: addrPort(proxy), Local: addrPort(local)}, reason)
+			f.server.Events.Refused(pop3.Peer{Remote: addrPort(proxy), Local: addrPort(local), Listener: kind.Addr()}, reason)
 		},
 	}
 }
@@ -211,19 +213,6 @@ func (f *front) shutdown() error {
 	}
 }
 
-// counts is how many connections there were and are.
-type counts struct {
-	open, loggedIn                      atomic.Int64
-	accepted, refused, failedHandshakes atomic.Uint64
-}
-
-func (c *counts) wire() wire.Counts {
-	return wire.Counts{
-		Open: uint64(c.open.Load()), LoggedIn: uint64(c.loggedIn.Load()),
-		Accepted: c.accepted.Load(), Refused: c.refused.Load(), HandshakesFailed: c.failedHandshakes.Load(),
-	}
-}
-
 // frontEvents counts, and leaves out what the keeper has told already.
 type frontEvents struct {
 	pop3.Events
@@ -231,13 +220,14 @@ type frontEvents struct {
 }
 
 func (e *frontEvents) Connected(p pop3.Peer) {
-	e.counts.accepted.Add(1)
-	e.counts.open.Add(1)
+	l := e.counts.of(p)
+	l.accepted.Add(1)
+	l.open.Add(1)
 	e.Events.Connected(p)
 }
 
 func (e *frontEvents) Refused(p pop3.Peer, reason error) {
-	e.counts.refused.Add(1)
+	e.counts.of(p).refused.Add(1)
 	e.Events.Refused(p, reason)
 }
 
@@ -248,6 +238,7 @@ func (e *frontEvents) LoggedIn(p pop3.Peer, mechanism, user string) {
 
 func (e *frontEvents) LoginFailed(p pop3.Peer, mechanism, user string, err error) {
 	if !wire.Told(err) {
+		e.counts.unanswered.Add(1)
 		e.Events.LoginFailed(p, mechanism, user, err)
 	}
 }
@@ -259,12 +250,6 @@ func (e *frontEvents) Failed(p pop3.Peer, user, command string, err error) {
 }
 
 func (e *frontEvents) Closed(p pop3.Peer, s pop3.Summary) {
-	e.counts.open.Add(-1)
-	if s.User != "" {
-		e.counts.loggedIn.Add(-1)
-	}
-	if s.Reason == pop3.ReasonHandshake {
-		e.counts.failedHandshakes.Add(1)
-	}
+	e.counts.closed(p, s)
 	e.Events.Closed(p, s)
 }
