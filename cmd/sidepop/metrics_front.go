@@ -75,7 +75,7 @@ type listenerCounts struct {
 	accepted, refused, failedHandshakes atomic.Uint64
 }
 
-// of are the counts of a connection's listener. All connections have one.
+// of are the counts of a connection's listener; without one those of the first kind.
 func (c *counts) of(p pop3.Peer) *listenerCounts {
 	a, _ := p.Listener.(kindAddr)
 	return &c.listeners[a.kind]
