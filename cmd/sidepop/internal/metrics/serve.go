@@ -18,12 +18,15 @@ const (
 	// the listener. Each is a descriptor, which the front has to spare.
 	maxScrapers = 16
 
-	// scrapeTime is how long a request may take to come, and its answer to be read.
-	// Prometheus itself waits for 10 s.
-	scrapeTime = 10 * time.Second
+	// requestTime is how long a request may take to come: it is one packet.
+	requestTime = 5 * time.Second
 
-	// askTime is how long the figures may take to be made.
+	// askTime is how long the figures may take to be made: less than the 10 s for
+	// which Prometheus waits.
 	askTime = 5 * time.Second
+
+	// answerTime is how long a request that has come may take, askTime included.
+	answerTime = 10 * time.Second
 
 	// maxHeader is the size of a request's header, in octets; net/http reads some
 	// 4 KiB more. Prometheus sends 300.
@@ -50,8 +53,8 @@ func NewServer(text func(context.Context) []byte) *Server {
 	mux.HandleFunc("GET "+Path, s.answer)
 	s.http = http.Server{
 		Handler:        mux,
-		ReadTimeout:    scrapeTime,
-		WriteTimeout:   scrapeTime,
+		ReadTimeout:    requestTime,
+		WriteTimeout:   answerTime,
 		MaxHeaderBytes: maxHeader,
 		ErrorLog:       log.New(io.Discard, "", 0), // what scrapers do wrong they are told
 	}
