@@ -53,10 +53,10 @@ type kindAddr struct {
 // ofKind is a listener that says of which kind it is.
 type ofKind struct {
 	net.Listener
-	addr kindAddr
+	addr net.Addr // a kindAddr
 }
 
-func withKind(l net.Listener, name string) net.Listener {
+func withKind(l net.Listener, name string) ofKind {
 	return ofKind{l, kindAddr{l.Addr(), slices.Index(metrics.Listeners[:], name)}}
 }
 
