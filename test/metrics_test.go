@@ -150,7 +150,7 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("%v octets sent, %d at least", got, len(retrieved))
 	}
 	atLeast := figures{
-		`process_cpu_seconds_total{role="front"}`: 0.001, `process_cpu_seconds_total{role="keeper"}`: 0.001,
+		`sidepop_process_cpu_seconds_total{role="front"}`: 0.001, `sidepop_process_cpu_seconds_total{role="keeper"}`: 0.001,
 		`sidepop_certificate_expiry_timestamp_seconds{key="ECDSA",` + certificateNames + `}`: float64(time.Now().Unix()),
 		`sidepop_index_mailboxes`: 1, `sidepop_index_mailboxes_active`: 1, `sidepop_index_entries`: 4,
 		`sidepop_index_commits_total`: 1, `sidepop_index_store_bytes`: 4096,

@@ -70,6 +70,7 @@ func runFront(r *role) error {
 	failed := make(chan error, len(ls))
 	mail := f.serveMetrics(ls, failed)
 	for i := range mail {
+		mail[i].Listener = withKind(mail[i].Listener, mail[i].name)
 		mail[i].Listener = f.inbound(mail[i])
 	}
 	start(&f.server, mail, failed)
@@ -151,9 +152,8 @@ func (f *front) pushed(data []byte) {
 
 // inbound accepts connections from a listener, through proxies too.
 func (f *front) inbound(l listener) net.Listener {
-	kind := withKind(l.Listener, l.name)
 	return &inbound.Listener{
-		Listener: kind,
+		Listener: l.Listener,
 		Legacy:   l.legacy,
 		Proxy: func(a netip.Addr) bool {
 			f.mu.Lock()
@@ -161,7 +161,7 @@ func (f *front) inbound(l listener) net.Listener {
 			return f.settings.isProxy(a)
 		},
 		Refused: func(proxy, local net.Addr, reason error) {
-			f.server.Events.Refused(pop3.Peer{Remote: addrPort(proxy), Local: addrPort(local), Listener: kind.Addr()}, reason)
+			f.server.Events.Refused(pop3.Peer{Remote: addrPort(proxy), Local: addrPort(local), Listener: l.addr()}, reason)
 		},
 	}
 }

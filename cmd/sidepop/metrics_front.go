@@ -63,6 +63,14 @@ func withKind(l net.Listener, name string) ofKind {
 // Addr implements [net.Listener].
 func (l ofKind) Addr() net.Addr { return l.addr }
 
+// addr is a listener's address; nil where there is no socket, but one connection.
+func (l listener) addr() net.Addr {
+	if l.Listener == nil {
+		return nil
+	}
+	return l.Addr()
+}
+
 // counts is what a front counts. They are atomic, and nobody waits for anybody.
 type counts struct {
 	listeners                                    [wire.ListenerKinds]listenerCounts

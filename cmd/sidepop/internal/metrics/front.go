@@ -25,8 +25,8 @@ var (
 	removed   = counter("sidepop_messages_removed_total", "Messages removed in sessions that have ended.")
 	octets    = counter("sidepop_sent_octets_total", "Octets of messages sent in sessions that have ended.")
 
-	processCPU     = counter("process_cpu_seconds_total", "Processor time that the process has used.", "role")
-	processStart   = gauge("process_start_time_seconds", "Unix time at which the process has begun.", "role")
+	processCPU     = counter("sidepop_process_cpu_seconds_total", "Processor time that the process has used.", "role")
+	processStart   = gauge("sidepop_process_start_time_seconds", "Unix time at which the process has begun.", "role")
 	processMemory  = gauge("sidepop_process_memory_bytes", "Memory that the Go runtime of the process has from the system.", "role")
 	processThreads = gauge("sidepop_process_goroutines", "Goroutines of the process.", "role")
 )

@@ -100,7 +100,7 @@ func TestWrite(t *testing.T) {
 		`sidepop_tls_handshakes_failed_total{listener="pop3-legacy"} 303`,
 		`sidepop_sessions 20`, `sidepop_logins_unanswered_total 21`, `sidepop_messages_retrieved_total 22`, `sidepop_messages_top_total 23`,
 		`sidepop_messages_removed_total 24`, `sidepop_sent_octets_total 25`,
-		`process_cpu_seconds_total{role="front"} 2.5`, `process_start_time_seconds{role="front"} 1.5`,
+		`sidepop_process_cpu_seconds_total{role="front"} 2.5`, `sidepop_process_start_time_seconds{role="front"} 1.5`,
 		`sidepop_process_memory_bytes{role="front"} 26`, `sidepop_process_goroutines{role="front"} 27`,
 	}
 	ofKeeper := []string{
