@@ -9,13 +9,22 @@ import (
 	"time"
 )
 
+// newGiver is newKeeper with figures.
+func newGiver(t *testing.T, figures func(front Counts) []byte) *keeper {
+	t.Helper()
+	k := &keeper{TB: t, Server: &Server{Figures: figures}}
+	k.folder()
+	k.serve(alice())
+	t.Cleanup(k.stop)
+	return k
+}
+
 // TestFigures: a text of any length within the limit comes whole, with the front's
 // counts known to the keeper.
 func TestFigures(t *testing.T) {
-	k := newKeeper(t, alice())
 	var given noted[[]byte]
 	var heard noted[Counts]
-	k.Figures = func(front Counts) []byte { heard.set(front); return given.get() }
+	k := newGiver(t, func(front Counts) []byte { heard.set(front); return given.get() })
 	c := &Client{Path: k.path, Counts: func() Counts { return counted(7) }}
 	if _, err := c.Figures(background); err == nil {
 		t.Error("figures without a keeper")
@@ -45,8 +54,7 @@ func TestFigures(t *testing.T) {
 
 // TestFiguresPanic: the session with the front goes on.
 func TestFiguresPanic(t *testing.T) {
-	k := newKeeper(t, alice())
-	k.Figures = func(Counts) []byte { panic("broken") }
+	k := newGiver(t, func(Counts) []byte { panic("broken") })
 	c := &Client{Path: k.path}
 	defer run(c)()
 	waitFor(t, "the keeper", func() bool { return c.control.Load() != nil })
@@ -63,9 +71,8 @@ func TestFiguresPanic(t *testing.T) {
 // TestFiguresLate: a keeper that hangs is waited for no longer than asked, and not
 // asked again before it has answered.
 func TestFiguresLate(t *testing.T) {
-	k := newKeeper(t, alice())
 	going := make(chan struct{})
-	k.Figures = func(Counts) []byte { <-going; return []byte("late") }
+	k := newGiver(t, func(Counts) []byte { <-going; return []byte("late") })
 	c := &Client{Path: k.path}
 	defer run(c)()
 	waitFor(t, "the keeper", func() bool { return c.control.Load() != nil })
@@ -86,9 +93,8 @@ func TestFiguresLate(t *testing.T) {
 
 // TestFiguresFlood: a front that asks without waiting is cut off.
 func TestFiguresFlood(t *testing.T) {
-	k := newKeeper(t, alice())
 	going := make(chan struct{})
-	k.Figures = func(Counts) []byte { <-going; return nil }
+	k := newGiver(t, func(Counts) []byte { <-going; return nil })
 	front := dialRaw(t, k)
 	front.say(request(verbControl))
 	for i := range 3 {
