@@ -5,7 +5,7 @@ import "sidepop/index/store"
 // Stats is what an index has counted.
 type Stats struct {
 	Store   store.Stats // zero without a state folder
-	Active  int         // mailboxes in memory
+	Active  int         // mailboxes in memory: see Options.Keep
 	Entries int64       // messages of these
 	Watched int         // directories; a mailbox has two
 	Rescans uint64      // times that all names of a Maildir were read, since New

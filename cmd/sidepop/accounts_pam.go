@@ -68,7 +68,7 @@ type pamEvents interface {
 	Said(user string, messages []string)
 }
 
-// counted is a pool whose requests are counted.
+// counted gives a pool whose requests are counted, where somebody counts.
 func (h *helpers) counted(pool *helper.Pool) auth.PAMPool {
 	if h.figures == nil {
 		return pool

@@ -238,7 +238,9 @@ func (e *frontEvents) LoggedIn(p pop3.Peer, mechanism, user string) {
 
 func (e *frontEvents) LoginFailed(p pop3.Peer, mechanism, user string, err error) {
 	if !wire.Told(err) {
-		e.counts.unanswered.Add(1)
+		if errors.Is(err, pop3.ErrTemporary) { // and not something longer than the keeper is asked
+			e.counts.unanswered.Add(1)
+		}
 		e.Events.LoginFailed(p, mechanism, user, err)
 	}
 }

@@ -89,7 +89,7 @@ func (k *keeper) figuresFor(front wire.Counts) []byte {
 	return text
 }
 
-// counting is events that are counted, too.
+// counting is events of a keeper that are counted, too.
 type counting struct {
 	events
 	figures *metrics.Keeper
@@ -146,7 +146,7 @@ func (e countingPAM) Available() {
 	e.pamEvents.Available()
 }
 
-// asked counts what the helper is asked. An event of it tells of each of its deaths.
+// askedPAM is a pool whose requests are counted.
 type askedPAM struct {
 	auth.PAMPool
 	figures *metrics.Keeper

@@ -66,6 +66,7 @@ func TestCountsByListener(t *testing.T) {
 	e.LoggedIn(pop3.Peer{}, "USER", "a")
 	e.Closed(pop3.Peer{}, pop3.Summary{User: "a", Retr: 1, Top: 2, Dele: 3, Octets: 4})
 	e.LoginFailed(pop3.Peer{}, "USER", "a", pop3.ErrTemporary)
+	e.LoginFailed(pop3.Peer{}, "USER", strings.Repeat("a", 10000), pop3.ErrCredentials)
 	if got := c.wire(); got.LoggedIn != 1 || got.Retrieved != 1 || got.Tops != 2 || got.Removed != 3 || got.Octets != 4 || got.Unanswered != 1 {
 		t.Errorf("%+v", got)
 	}

@@ -67,17 +67,17 @@ func (b *batch) run(ops []op) (garbage bool, err error) {
 		}
 	}
 	for name, c := range b.cells {
-		had := b.mailboxes.Get([]byte(name)) != nil
-		if c.dirty && c.id != 0 {
+		if !c.dirty {
+			continue
+		}
+		if b.mailboxes.Get([]byte(name)) != nil {
+			b.more--
+		}
+		if c.id != 0 {
+			b.more++
 			err = b.mailboxes.Put([]byte(name), c.encode(name))
-			if !had {
-				b.more++
-			}
-		} else if c.dirty {
+		} else {
 			err = b.mailboxes.Delete([]byte(name))
-			if had {
-				b.more--
-			}
 		}
 		if err != nil {
 			return false, err
