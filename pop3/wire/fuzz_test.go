@@ -76,7 +76,7 @@ func FuzzKeeper(f *testing.F) {
 		b.Add("alice", "secret", "one\n", "two\n", "three\n")
 		b.Add("root", "\x00 nobody says this \x00", "other\n")
 		events := &record{}
-		s := &Server{Events: events}
+		s := &Server{Events: events, Figures: func(Counts) []byte { return make([]byte, 2*figuresPiece) }}
 		s.SetBackend(versioned{b})
 		s.setUp()
 		defer s.listings.close()
