@@ -89,6 +89,14 @@ func (c *counts) of(p pop3.Peer) *listenerCounts {
 	return &c.listeners[a.kind]
 }
 
+// open is how many connections there are.
+func (c *counts) open() (n int64) {
+	for i := range c.listeners {
+		n += c.listeners[i].open.Load()
+	}
+	return n
+}
+
 // wire is everything as it crosses to the keeper.
 func (c *counts) wire() (n wire.Counts) {
 	for i := range c.listeners {
