@@ -61,7 +61,7 @@ type Keeper struct {
 
 	certificates atomic.Pointer[[]certificate]
 	reload       atomic.Pointer[reload]
-	looks        atomic.Pointer[Looks]
+	looks        *Looks // nil: nowhere
 }
 
 // Looks are where figures are that somebody else has.
@@ -111,8 +111,8 @@ func NewKeeper(version string, mechanisms []string) *Keeper {
 	return k
 }
 
-// Look tells where other figures are.
-func (k *Keeper) Look(l Looks) { k.looks.Store(&l) }
+// Look tells where other figures are, before anybody asks for them.
+func (k *Keeper) Look(l Looks) { k.looks = &l }
 
 // LoggedIn: a login was right.
 func (k *Keeper) LoggedIn(mechanism string, took time.Duration) {

@@ -125,9 +125,9 @@ func (k *Keeper) collect(give func(prometheus.Metric)) {
 		give(reloaded.value(truth(!r.failed)))
 		give(reloadTime.value(seconds(r.success)))
 	}
-	if l := k.looks.Load(); l != nil {
-		l.guard(give)
-		l.index(give)
+	if k.looks != nil {
+		k.looks.guard(give)
+		k.looks.index(give)
 	}
 }
 

@@ -19,7 +19,6 @@ package metrics
 
 import (
 	"bytes"
-	"io"
 	"strings"
 	"time"
 
@@ -82,9 +81,6 @@ func write(from prometheus.Gatherer) ([]byte, error) {
 		if encodeErr := e.Encode(f); encodeErr != nil {
 			return b.Bytes(), encodeErr
 		}
-	}
-	if c, ok := e.(io.Closer); ok {
-		_ = c.Close() // text/plain has no end of its own
 	}
 	return b.Bytes(), err
 }
