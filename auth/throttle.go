@@ -70,6 +70,7 @@ type throttle struct {
 	occupied  map[place]*turns
 	strangers int // attempts under way in all
 	regulars  int
+	stats     GuardStats // but for what is under way
 }
 
 func newThrottle() *throttle {

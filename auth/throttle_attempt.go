@@ -28,6 +28,7 @@ func (t *throttle) enter(w who) (*attempt, error) {
 	a.places = w.places(a.regular)
 	a.turns = t.admit(a.places, maxAttempts-*a.underWay())
 	if a.turns == nil {
+		t.stats.Busy++
 		return nil, ErrBusy
 	}
 	*a.underWay()++
@@ -86,6 +87,10 @@ func (a *attempt) count() (delay time.Duration) {
 		table := &a.failed[p.kind]
 		delay = max(delay, penalty(table.of(p, a.counted), placeLimits[p.kind].free))
 		table.add(p, a.counted)
+	}
+	if delay > 0 {
+		a.stats.Delayed++
+		a.stats.Delay += delay
 	}
 	return delay
 }

@@ -148,7 +148,8 @@ type Index struct {
 	watch *watch.Watcher // nil without a watch
 	slots *slots         // for counting, one for each processor
 
-	epoch atomic.Uint64 // counts the times when events were lost
+	epoch   atomic.Uint64 // counts the times when events were lost
+	rescans atomic.Uint64 // see Stats
 
 	mu        sync.Mutex
 	mailboxes map[string]*mailbox // those in use

@@ -27,6 +27,7 @@ type mailbox struct {
 	order    order
 	renamed  map[*entry]string // UIDLs of those that could not have the one they claim
 	version  uint64            // of served and renamed
+	entries  atomic.Int64      // how many served has, for Stats
 	odd      map[*entry]oddity
 	octets   int64
 	retry    []place            // not readable, or perhaps not complete: that passes without a trace
@@ -136,6 +137,7 @@ func (m *mailbox) setPlace(e *entry, p place) {
 // serve makes others of the lists that sessions get from now on.
 func (m *mailbox) serve(served []*entry, renamed map[*entry]string) {
 	m.served, m.renamed, m.version = served, renamed, versions.Add(1)
+	m.entries.Store(int64(len(served)))
 }
 
 // versions is the number of the latest lists of any mailbox. None is used again.

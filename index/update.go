@@ -102,6 +102,7 @@ func (u *update) withKnown(names []place) []candidate {
 
 // everything deals with all names that there are.
 func (u *update) everything() error {
+	u.m.x.rescans.Add(1)
 	var count []candidate
 	err := u.m.as(func() (err error) {
 		count, err = u.readAll()

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"io"
 	"iter"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -15,6 +16,10 @@ type Peer struct {
 	Session string         // identifies the connection in logs
 	Remote  netip.AddrPort // the client; the zero value where the transport has no addresses
 	Local   netip.AddrPort // the address that the client connected to
+
+	// Listener is the address of the listener that has accepted the connection, as
+	// the listener itself gives it; nil where there was none.
+	Listener net.Addr
 
 	// TLS is nil for a connection in plaintext. Where a proxy has ended the TLS
 	// ([Relayed]) HandshakeComplete is false, and there is no keying material to

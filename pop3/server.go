@@ -159,7 +159,7 @@ func (s *Server) serve(l net.Listener, implicit bool) error {
 			s.coming.Add(1)
 		}
 		return conn, err
-	}, func(conn net.Conn) { s.serveConn(conn, implicit) },
+	}, func(conn net.Conn) { s.serveConn(conn, l.Addr(), implicit) },
 		func(err error) { s.Events.AcceptFailed(l.Addr(), err) })
 	if s.isEnding() {
 		return ErrServerClosed
@@ -172,12 +172,13 @@ func (s *Server) serve(l net.Listener, implicit bool) error {
 func (s *Server) ServeConn(conn net.Conn, implicit bool) {
 	s.setUp()
 	s.coming.Add(1)
-	s.serveConn(conn, implicit)
+	s.serveConn(conn, nil, implicit)
 }
 
-// serveConn is ServeConn of a connection that is counted in coming.
-func (s *Server) serveConn(conn net.Conn, implicit bool) {
+// serveConn is ServeConn of a connection of a listener that is counted in coming.
+func (s *Server) serveConn(conn net.Conn, listener net.Addr, implicit bool) {
 	c := s.newSession(conn)
+	c.peer.Listener = listener
 	address := addressKey(c.peer.Remote.Addr())
 	refusal := s.admit(c, address)
 	s.coming.Add(-1)

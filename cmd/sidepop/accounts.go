@@ -127,7 +127,7 @@ func (a *accounts) add(name string, found *mta.MTA, h *helpers, warn func(error)
 		}
 		a.local = localDomains(c.PAMDomains, found)
 		a.pam = auth.NewPAM(auth.PAMOptions{
-			Pool: pool, Service: c.PAMService, Session: c.PAMSession, FoldCase: c.FoldCase,
+			Pool: h.counted(pool), Service: c.PAMService, Session: c.PAMSession, FoldCase: c.FoldCase,
 			Local: a.local, Said: h.events.Said,
 		})
 		b.Source = a.pam

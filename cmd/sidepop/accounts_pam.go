@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"slices"
 
+	"sidepop/auth"
 	"sidepop/auth/helper"
 	"sidepop/cmd/sidepop/internal/config"
+	"sidepop/cmd/sidepop/internal/metrics"
 )
 
 // pamFolders are where PAM looks for a service's file (pam.conf(5)).
@@ -55,7 +57,8 @@ func asksPAM(c *config.Config) bool {
 // value, with events, is ready for use.
 type helpers struct {
 	events  pamEvents
-	ambient []uintptr // capabilities that it is given
+	figures *metrics.Keeper // nil: nothing is counted
+	ambient []uintptr       // capabilities that it is given
 	pools   map[string]*helper.Pool
 }
 
@@ -63,6 +66,14 @@ type helpers struct {
 type pamEvents interface {
 	helper.Events
 	Said(user string, messages []string)
+}
+
+// counted gives a pool whose requests are counted, where somebody counts.
+func (h *helpers) counted(pool *helper.Pool) auth.PAMPool {
+	if h.figures == nil {
+		return pool
+	}
+	return askedPAM{pool, h.figures}
 }
 
 // pool is what asks the helper of a configuration.

@@ -109,7 +109,7 @@ func newSite(t *testing.T, files map[string]string, change func(*config.Config),
 		t.Fatal(err)
 	}
 	s.address = ls[0].Addr().String()
-	start(s.server, ls)
+	start(s.server, ls, make(chan error, len(ls)))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()

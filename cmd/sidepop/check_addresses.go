@@ -36,6 +36,7 @@ func (c *checkup) addresses(ctx context.Context) {
 		{tlsSocket, c.config.Listen.POP3S},
 		{plainLegacySocket, c.config.Listen.POP3Legacy},
 		{tlsLegacySocket, c.config.Listen.POP3SLegacy},
+		{metricsSocket, c.config.Listen.Metrics},
 	} {
 		for _, a := range l.all {
 			s.Fact(l.protocol, "%s: %s", a, c.address(ctx, a, taken))

@@ -70,12 +70,15 @@ func runFront(r *role) error {
 	case <-f.stands:
 	case <-time.After(keeperWait):
 	}
+	failed := make(chan error, len(ls))
+	mail := f.serveMetrics(ls, failed)
 	var accepting []*inbound.Listener
-	for i := range ls {
-		l := f.inbound(ls[i])
-		ls[i].Listener, accepting = l, append(accepting, l)
+	for i := range mail {
+		mail[i].Listener = withKind(mail[i].Listener, mail[i].name)
+		l := f.inbound(mail[i])
+		mail[i].Listener, accepting = l, append(accepting, l)
 	}
-	failed := start(&f.server, ls)
+	start(&f.server, mail, failed)
 	for _, l := range ls {
 		r.log.Listening(l.name, l.Addr())
 		if l.legacy {
@@ -169,7 +172,7 @@ func (f *front) inbound(l listener) *inbound.Listener {
 			return f.settings.isProxy(a)
 		},
 		Refused: func(proxy, local net.Addr, reason error) {
-			f.server.Events.Refused(pop3.Peer{Remote: addrPort(proxy), Local: addrPort(local)}, reason)
+			f.server.Events.Refused(pop3.Peer{Remote: addrPort(proxy), Local: addrPort(local), Listener: l.addr()}, reason)
 		},
 	}
 }
@@ -237,19 +240,6 @@ func (f *front) shutdown() error {
 	}
 }
 
-// counts is how many connections there were and are.
-type counts struct {
-	open, loggedIn                      atomic.Int64
-	accepted, refused, failedHandshakes atomic.Uint64
-}
-
-func (c *counts) wire() wire.Counts {
-	return wire.Counts{
-		Open: uint64(c.open.Load()), LoggedIn: uint64(c.loggedIn.Load()),
-		Accepted: c.accepted.Load(), Refused: c.refused.Load(), HandshakesFailed: c.failedHandshakes.Load(),
-	}
-}
-
 // frontEvents counts, and leaves out what the keeper has told already.
 type frontEvents struct {
 	pop3.Events
@@ -257,13 +247,14 @@ type frontEvents struct {
 }
 
 func (e *frontEvents) Connected(p pop3.Peer) {
-	e.counts.accepted.Add(1)
-	e.counts.open.Add(1)
+	l := e.counts.of(p)
+	l.accepted.Add(1)
+	l.open.Add(1)
 	e.Events.Connected(p)
 }
 
 func (e *frontEvents) Refused(p pop3.Peer, reason error) {
-	e.counts.refused.Add(1)
+	e.counts.of(p).refused.Add(1)
 	e.Events.Refused(p, reason)
 }
 
@@ -274,6 +265,9 @@ func (e *frontEvents) LoggedIn(p pop3.Peer, mechanism, user string) {
 
 func (e *frontEvents) LoginFailed(p pop3.Peer, mechanism, user string, err error) {
 	if !wire.Told(err) {
+		if errors.Is(err, pop3.ErrTemporary) { // and not something longer than the keeper is asked
+			e.counts.unanswered.Add(1)
+		}
 		e.Events.LoginFailed(p, mechanism, user, err)
 	}
 }
@@ -285,12 +279,6 @@ func (e *frontEvents) Failed(p pop3.Peer, user, command string, err error) {
 }
 
 func (e *frontEvents) Closed(p pop3.Peer, s pop3.Summary) {
-	e.counts.open.Add(-1)
-	if s.User != "" {
-		e.counts.loggedIn.Add(-1)
-	}
-	if s.Reason == pop3.ReasonHandshake {
-		e.counts.failedHandshakes.Add(1)
-	}
+	e.counts.closed(p, s)
 	e.Events.Closed(p, s)
 }

@@ -32,7 +32,7 @@ func (f *front) live(ctx context.Context, ls []*inbound.Listener) {
 
 // status is what the front does, for people.
 func (f *front) status() string {
-	text := fmt.Sprintf("%s, %d logged in", plural(f.counts.open.Load(), "connection"), f.counts.loggedIn.Load())
+	text := fmt.Sprintf("%s, %d logged in", plural(f.counts.open(), "connection"), f.counts.loggedIn.Load())
 	if !f.keeper.Load() {
 		text += "; the keeper is not reachable, logins are refused for the time being"
 	}

@@ -17,6 +17,7 @@ import (
 	"sidepop/cmd/sidepop/internal/config"
 	"sidepop/cmd/sidepop/internal/control"
 	"sidepop/cmd/sidepop/internal/maillog"
+	"sidepop/cmd/sidepop/internal/metrics"
 	"sidepop/cmd/sidepop/internal/mta"
 	"sidepop/cmd/sidepop/internal/sandbox"
 	"sidepop/index"
@@ -42,6 +43,7 @@ type keeper struct {
 	mute     error    // why it can't be asked
 	guard    *auth.Guard
 	helpers  helpers
+	figures  *metrics.Keeper
 
 	refusal string // of the configuration that was read last; empty: it holds
 
@@ -56,7 +58,9 @@ type keeper struct {
 
 // runKeeper opens its sockets, gives up what it does not need, and serves.
 func runKeeper(r *role) error {
-	k := &keeper{role: r, started: r.config}
+	k := &keeper{role: r, started: r.config, figures: newFigures()}
+	k.figures.Reloaded(time.Now(), nil)
+	r.events = counting{r.events, k.figures}
 	if err := r.config.PrepareState(); err != nil {
 		return err
 	}
@@ -81,7 +85,9 @@ func runKeeper(r *role) error {
 	}
 	k.server.Events = keeperEvents{r.events, r.log}
 	k.server.Allowed = func(uid uint32) bool { return uid == allowed }
-	k.guard, k.helpers.events = auth.NewGuard(auth.GuardOptions{}), maillog.Helper{Log: r.log}
+	k.server.Figures = k.figuresFor
+	k.guard, k.helpers.events = auth.NewGuard(auth.GuardOptions{}), countingPAM{maillog.Helper{Log: r.log}, k.figures}
+	k.helpers.figures = k.figures
 	defer k.helpers.close()
 	err = k.open()
 	chosen(err)
@@ -141,6 +147,7 @@ func (k *keeper) answer(number int, held []string, err error) {
 	if number > 0 {
 		k.notify.answer(number, err == nil)
 	}
+	k.figures.Reloaded(time.Now(), err)
 	if err != nil {
 		k.refusal = err.Error()
 		k.log.ConfigRefused(err)
@@ -168,6 +175,7 @@ func (k *keeper) open() (err error) {
 	if err := k.use(k.config); err != nil {
 		return errors.Join(err, k.index.Close())
 	}
+	k.figures.Look(metrics.Looks{Index: k.index.Stats, Guard: k.guard.Stats})
 	return nil
 }
 
@@ -194,6 +202,7 @@ func (k *keeper) push(c *config.Config, certificates *certs.Store, b *backend) e
 		return err
 	}
 	k.offers = [...]pop3.Offer{state.Plain, state.Secure}
+	k.figures.SetCertificates(state.Certificates)
 	return nil
 }
 

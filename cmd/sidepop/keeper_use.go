@@ -107,7 +107,7 @@ func (k *keeper) use(next *config.Config) (err error) {
 	k.server.Allow(wireConnections(next))
 	k.server.AllowSilence(next.Limits.Idle + wire.LongestTransfer)
 	k.sessions.Allow(next.Limits.SessionsPerUser, next.Limits.LoginDelay)
-	k.server.SetBackend(backend)
+	k.server.SetBackend(timed{backend, k.figures})
 	return nil
 }
 

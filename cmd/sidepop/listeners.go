@@ -33,7 +33,9 @@ var (
 	plainLegacyListener = listenerKind{plainLegacySocket, false, true, func(l *config.Listen) []netip.AddrPort { return l.POP3Legacy }}
 	tlsLegacyListener   = listenerKind{tlsLegacySocket, true, true, func(l *config.Listen) []netip.AddrPort { return l.POP3SLegacy }}
 
-	listenerKinds = []listenerKind{plainListener, tlsListener, plainLegacyListener, tlsLegacyListener}
+	metricsListener = listenerKind{metricsSocket, false, false, func(l *config.Listen) []netip.AddrPort { return l.Metrics }}
+
+	listenerKinds = []listenerKind{plainListener, tlsListener, plainLegacyListener, tlsLegacyListener, metricsListener}
 )
 
 // listen opens all sockets of a configuration, or none.
@@ -108,10 +110,9 @@ func listenError(a netip.AddrPort, err error) error {
 	return fmt.Errorf("can't listen on %s: %w%s", a, err, hint)
 }
 
-// start serves on all listeners. The channel gets the reason when one of them
-// ends without having been told to.
-func start(s *pop3.Server, ls []listener) <-chan error {
-	failed := make(chan error, len(ls))
+// start serves on all listeners. The channel, which has room for that, gets the
+// reason when one of them ends without having been told to.
+func start(s *pop3.Server, ls []listener, failed chan<- error) {
 	for _, l := range ls {
 		serve := s.Serve
 		if l.implicitTLS {
@@ -119,9 +120,12 @@ func start(s *pop3.Server, ls []listener) <-chan error {
 		}
 		go func() {
 			if err := serve(l.Listener); !errors.Is(err, pop3.ErrServerClosed) {
-				failed <- fmt.Errorf("%s on %s: %w", l.name, l.Addr(), err)
+				failed <- listenerError(l, err)
 			}
 		}()
 	}
-	return failed
+}
+
+func listenerError(l listener, err error) error {
+	return fmt.Errorf("%s on %s: %w", l.name, l.Addr(), err)
 }

@@ -259,6 +259,7 @@ const (
 	tlsSocket         = "pop3s"
 	plainLegacySocket = "pop3-legacy" // for old devices
 	tlsLegacySocket   = "pop3s-legacy"
+	metricsSocket     = "metrics"
 	keeperSocket      = "keeper"
 )
 

@@ -104,8 +104,9 @@ func (k *keeper) Sessions(ctx context.Context) (all []control.Session, n *contro
 	ctx, cancel := context.WithTimeout(ctx, countsTime)
 	defer cancel()
 	if c, err := k.server.Counts(ctx); err == nil {
+		sum := c.Total()
 		n = &control.Connections{
-			Open: c.Open, LoggedIn: c.LoggedIn, Accepted: c.Accepted, Refused: c.Refused, HandshakesFailed: c.HandshakesFailed,
+			Open: sum.Open, LoggedIn: c.LoggedIn, Accepted: sum.Accepted, Refused: sum.Refused, HandshakesFailed: sum.HandshakesFailed,
 		}
 	}
 	return all, n, nil

@@ -12,21 +12,24 @@ type batch struct {
 	buckets
 	cells map[string]*cell
 	key   []byte // of an entry; reused
+	more  int64  // how many mailboxes more there are after it
 }
 
-// apply carries out operations. It says whether garbage is left.
-func (s *Store) apply(tx *bolt.Tx, ops []op) (garbage bool, err error) {
+// apply carries out operations. It says whether garbage is left, and how many
+// mailboxes more there are.
+func (s *Store) apply(tx *bolt.Tx, ops []op) (garbage bool, more int64, err error) {
 	b := &batch{cells: make(map[string]*cell)}
 	if b.buckets, err = openBuckets(tx); err != nil {
-		return false, err
+		return false, 0, err
 	}
 	b.entries.FillPercent = fill
 	if s.doubt {
 		if err := b.removeUnknown(&s.journal); err != nil {
-			return false, err
+			return false, 0, err
 		}
 	}
-	return b.run(ops)
+	garbage, err = b.run(ops)
+	return garbage, b.more, err
 }
 
 // removeUnknown removes records from the file's journal whose commit failed.
@@ -64,9 +67,16 @@ func (b *batch) run(ops []op) (garbage bool, err error) {
 		}
 	}
 	for name, c := range b.cells {
-		if c.dirty && c.id != 0 {
+		if !c.dirty {
+			continue
+		}
+		if b.mailboxes.Get([]byte(name)) != nil {
+			b.more--
+		}
+		if c.id != 0 {
+			b.more++
 			err = b.mailboxes.Put([]byte(name), c.encode(name))
-		} else if c.dirty {
+		} else {
 			err = b.mailboxes.Delete([]byte(name))
 		}
 		if err != nil {

@@ -139,6 +139,7 @@ func (s *Store) prepare(db *database) error {
 	isNew := false
 	var damaged error
 	err := db.view(func(tx *bolt.Tx) error {
+		s.counts.countMailboxes(tx)
 		about := tx.Bucket(bucketAbout)
 		if k, _ := tx.Cursor().First(); about == nil && k == nil {
 			isNew = true

@@ -127,6 +127,7 @@ type Store struct {
 	damaged atomic.Pointer[damage]
 
 	journal journal
+	counts  counts
 	noting  sync.Mutex // held while a notice is told
 	stopped chan struct{}
 

@@ -121,6 +121,7 @@ func (s *Store) succeed(ops []op, failing bool) {
 // fail arranges the next attempt, and tells of a kind of failure once.
 func (s *Store) fail(err error) {
 	s.failure = err
+	s.counts.failures.Add(1)
 	s.pause = min(max(2*s.pause, firstPause), lastPause)
 	s.retry = time.Now().Add(s.pause)
 	if kind := failureKind(err); kind != s.told {
@@ -140,15 +141,17 @@ func (s *Store) write(ops []op) error {
 		if !s.garbage && !s.doubt && !slices.ContainsFunc(ops, func(o op) bool { return o.kind != opFlush }) {
 			return nil
 		}
-		garbage := false
+		garbage, more := false, int64(0)
 		err = guard(new(bool), func() (err error) {
 			return db.update(func(tx *bolt.Tx) error {
-				garbage, err = s.apply(tx, ops)
+				garbage, more, err = s.apply(tx, ops)
 				return err
 			})
 		})
 		if err == nil {
 			s.garbage, s.doubt = garbage, false
+			s.counts.commits.Add(1)
+			s.counts.mailboxes.Add(more)
 			return nil
 		}
 		s.doubt = true

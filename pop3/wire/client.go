@@ -35,13 +35,12 @@ type Client struct {
 	control atomic.Pointer[frontControl] // nil: no keeper
 }
 
-// Counts is what a front has counted since it began.
-type Counts struct {
-	Open             uint64 // connections at the moment
-	LoggedIn         uint64 // those of them with a login
-	Accepted         uint64 // connections
-	Refused          uint64 // connections turned away because of a limit
-	HandshakesFailed uint64 // of TLS
+// counts is what Counts says.
+func (c *Client) counts() (n Counts) {
+	if c.Counts != nil {
+		n = c.Counts()
+	}
+	return n
 }
 
 // Offer implements [pop3.Backend]. It does not ask the keeper, but repeats what

@@ -16,6 +16,7 @@ type control struct {
 	sending sync.Mutex     // one packet at a time
 	changed chan struct{}  // there is a state to be pushed
 	wanted  chan struct{}  // there are counts to be asked for
+	figures chan asked     // what the front asks for
 	gone    chan struct{}  // the connection has ended
 
 	mu    sync.Mutex
@@ -41,6 +42,7 @@ func (x *session) control(d *decoder) error {
 		session: x,
 		changed: make(chan struct{}, 1),
 		wanted:  make(chan struct{}, 1),
+		figures: make(chan asked, 1),
 		gone:    make(chan struct{}),
 		asks:    make(map[uint64]chan Counts),
 	}
@@ -49,6 +51,7 @@ func (x *session) control(d *decoder) error {
 	s.mu.Unlock()
 	defer f.leave()
 	f.helpers.Go(f.push)
+	f.helpers.Go(f.giveFigures)
 	wake(f.changed)
 	for {
 		if err := f.take(); err != nil {
@@ -152,6 +155,8 @@ func (f *control) take() error {
 		return f.takeSign(d)
 	case verbCounts:
 		return f.takeCounts(d)
+	case verbFigures:
+		return f.takeFigures(d)
 	}
 	return fmt.Errorf("%w: %d", errTurn, v)
 }
@@ -195,10 +200,7 @@ func (f *control) takeCounts(d *decoder) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	request := d.uint(f.asked)
-	var counts Counts
-	for _, n := range counts.fields() {
-		*n = d.uint(1<<64 - 1)
-	}
+	counts := d.counts()
 	if err := d.end(); err != nil {
 		return err
 	}
@@ -207,9 +209,4 @@ func (f *control) takeCounts(d *decoder) error {
 		delete(f.asks, request)
 	}
 	return nil
-}
-
-// fields are the fields in the order in which they cross.
-func (c *Counts) fields() []*uint64 {
-	return []*uint64{&c.Open, &c.LoggedIn, &c.Accepted, &c.Refused, &c.HandshakesFailed}
 }

@@ -37,5 +37,7 @@
 //
 // A front has one more connection, the control connection, on which the keeper
 // pushes offers, certificates and settings, and signs TLS handshakes with keys
-// that it does not give away.
+// that it does not give away. Each side can ask the other there what it has
+// counted: the front answers with numbers ([Counts]), the keeper with a text
+// ([Server].Figures).
 package wire

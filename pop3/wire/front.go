@@ -29,10 +29,11 @@ type frontControl struct {
 	missing int     // so many
 	stands  bool    // a state has come
 
-	mu    sync.Mutex
-	ended error
-	asked uint64
-	asks  map[uint64]chan<- signature
+	mu       sync.Mutex
+	ended    error
+	asked    uint64
+	asks     map[uint64]chan<- signature
+	figuring figuring
 }
 
 // Run keeps the control connection until ctx is done. What the keeper said last
@@ -111,6 +112,8 @@ func (f *frontControl) take() error {
 		return f.takeSigned(v, d)
 	case verbAskCounts:
 		return f.takeAskCounts(d)
+	case verbFiguresAre:
+		return f.takeFigures(d)
 	}
 	return fmt.Errorf("%w: %d", errTurn, v)
 }
@@ -173,17 +176,9 @@ func (f *frontControl) takeAskCounts(d *decoder) error {
 	if err := d.end(); err != nil {
 		return err
 	}
-	var counts Counts
-	if f.client.Counts != nil {
-		counts = f.client.Counts()
-	}
 	b := newBuffer()
 	defer b.free()
-	p := appendUint(b.begin(verbCounts), request)
-	for _, n := range counts.fields() {
-		p = appendUint(p, *n)
-	}
-	return f.tell(p)
+	return f.tell(appendCounts(appendUint(b.begin(verbCounts), request), f.client.counts()))
 }
 
 // tell sends a packet, from whatever goroutine.

@@ -68,7 +68,7 @@ func FuzzKeeper(f *testing.F) {
 	f.Add(joined(login, request(verbOctets, 0, 3), request(verbUIDLs, 1, 2), request(verbOpen, 0, 2)))
 	f.Add(joined(login, request(verbNumbers, toRemove, 1), request(verbNumbers, wasRetrieved, 2), request(verbCommit, 1, 1)))
 	f.Add(joined(login, request(verbListing, 0), request(verbListing, 1), request(verbListing, 0), request(verbCommit, 0, 0), request(verbListing, 0)))
-	f.Add(joined(request(verbControl), request(verbCounts, 1, 1, 1, 1, 1, 1)))
+	f.Add(joined(request(verbControl), appendCounts(request(verbCounts, 1), counted(1)), appendCounts(request(verbFigures, 1), counted(1))))
 	f.Add(joined(appendLogin(appendBool(appendBytes(request(verbSASL), "PLAIN"), false), background, pop3.Peer{}), appendBytes(request(verbResponse), "\x00alice\x00secret")))
 	f.Add(joined(appendLogin(appendBytes(appendBytes(appendBytes(request(verbAPOP), "alice"), "<1@x>"), strings.Repeat("0", 32)), background, peer)))
 	f.Fuzz(func(t *testing.T, said []byte) {
@@ -76,7 +76,7 @@ func FuzzKeeper(f *testing.F) {
 		b.Add("alice", "secret", "one\n", "two\n", "three\n")
 		b.Add("root", "\x00 nobody says this \x00", "other\n")
 		events := &record{}
-		s := &Server{Events: events}
+		s := &Server{Events: events, Figures: func(Counts) []byte { return make([]byte, 2*figuresPiece) }}
 		s.SetBackend(versioned{b})
 		s.setUp()
 		defer s.listings.close()

@@ -19,6 +19,10 @@ const (
 	// names, not those of everybody it hosts.
 	MaxCertificates = 1000
 
+	// MaxFigures is the longest text of [Server].Figures, in octets: that of as many
+	// certificates with long names as there may be, and all else many times over.
+	MaxFigures = 1 << 20
+
 	// MaxOpen is how many descriptors come in one packet. What takes time is that
 	// two processes wait for each other: 16 cost twice as much for each message, 128
 	// hardly less. The kernel's own bound is 253 (SCM_MAX_FD).
@@ -27,6 +31,8 @@ const (
 	// MaxLogin is the longest time that a login is given, whatever the front
 	// asks for: more than any sensible pop3.Limits.Login.
 	MaxLogin = 10 * time.Minute
+
+	figuresPiece = 60 << 10 // octets of figures in a packet, beside which a packet has room for all else
 
 	maxSession      = 64       // octets of pop3.Peer.Session, letters and digits
 	maxZone         = 64       // octets of an IPv6 zone: an interface's name

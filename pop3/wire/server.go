@@ -26,6 +26,11 @@ type Server struct {
 	// those of this process's own user.
 	Allowed func(uid uint32) bool
 
+	// Figures gives the figures of this process for a front that asks for them with
+	// its own, at most [MaxFigures] octets; nil, or none: there are none. It is
+	// called from a goroutine of each front's.
+	Figures func(front Counts) []byte
+
 	backend    atomic.Pointer[pop3.Backend]
 	state      atomic.Pointer[state]
 	silence    atomic.Int64 // of sessions, in nanoseconds; 0: the default

@@ -140,4 +140,8 @@ func (f *frontControl) end(err error) {
 		delete(f.asks, request)
 		answer <- signature{err: fmt.Errorf("not signed: %w", err)}
 	}
+	if f.figuring.answer != nil {
+		f.figuring.answer <- nil
+		f.figuring.answer = nil
+	}
 }

@@ -30,8 +30,9 @@ const (
 	// A control connection begins so.
 	verbControl
 
-	verbSign   // request, certificate, scheme, digest
-	verbCounts // request, the fields of Counts
+	verbSign    // request, certificate, scheme, digest
+	verbCounts  // request, the fields of Counts
+	verbFigures // request, the fields of Counts
 )
 
 const (
@@ -49,9 +50,10 @@ const (
 	verbCommitted // how many remain; if any, or if something failed: code, text
 
 	// The control connection.
-	verbState     // settings, two offers, number of certificates that follow
-	verbIdentity  // the certificates of a chain, in DER
-	verbSigned    // request, signature
-	verbNotSigned // request, reason
-	verbAskCounts // request
+	verbState      // settings, two offers, number of certificates that follow
+	verbIdentity   // the certificates of a chain, in DER
+	verbSigned     // request, signature
+	verbNotSigned  // request, reason
+	verbAskCounts  // request
+	verbFiguresAre // request, whether more of it follows, a piece of a text; an empty text: there are none
 )

@@ -60,6 +60,8 @@ type Listen struct {
 	POP3Legacy  []netip.AddrPort // as POP3, for old devices
 	POP3SLegacy []netip.AddrPort // as POP3S, for old devices
 
+	Metrics []netip.AddrPort // HTTP, for those who scrape figures
+
 	// Proxies are the networks of those whose connections begin with a PROXY
 	// header, and who are believed what it says.
 	Proxies []netip.Prefix
@@ -70,6 +72,7 @@ func (l *Listen) addresses() map[string]*[]netip.AddrPort {
 	return map[string]*[]netip.AddrPort{
 		"listen.pop3": &l.POP3, "listen.pop3s": &l.POP3S,
 		"listen.pop3_legacy": &l.POP3Legacy, "listen.pop3s_legacy": &l.POP3SLegacy,
+		"listen.metrics": &l.Metrics,
 	}
 }
 
@@ -384,6 +387,7 @@ func (c *Config) keys() []key {
 		{"listen.pop3s", addresses(&c.Listen.POP3S)},
 		{"listen.pop3_legacy", addresses(&c.Listen.POP3Legacy)},
 		{"listen.pop3s_legacy", addresses(&c.Listen.POP3SLegacy)},
+		{"listen.metrics", addresses(&c.Listen.Metrics)},
 		{"listen.proxy_networks", prefixes(&c.Listen.Proxies)},
 
 		{"tls.certificate", path(&c.TLS.Certificate)},

@@ -32,6 +32,7 @@ passwd_file = "/users"
 		"listen.pop3s":          {`["[::]:995"]`, "listen"},
 		"listen.pop3_legacy":    {`["[::]:10110"]`, "listen"},
 		"listen.pop3s_legacy":   {`["[::]:10995"]`, "listen"},
+		"listen.metrics":        {`["[::1]:10990"]`, "listen"},
 		"listen.proxy_networks": {`["::1"]`, ""},
 
 		"tls.certificate":     {`"/other"`, ""},

@@ -83,7 +83,7 @@ const (
 	closeTime = 5 * time.Second
 )
 
-// request is the body of every request. List and sessions have no path.
+// request is the body of every request. Those of withoutPath have none.
 type request struct {
 	Path  raw    `json:"path,omitempty"`
 	Owner *owner `json:"owner,omitempty"`
@@ -102,6 +102,7 @@ type answer struct {
 	Message    *message    `json:"message,omitempty"`
 	Session    *session    `json:"session,omitempty"`
 	Difference *difference `json:"difference,omitempty"`
+	Metrics    *figures    `json:"metrics,omitempty"`
 	Progress   *progress   `json:"progress,omitempty"`
 	End        *end        `json:"end,omitempty"`
 }
@@ -131,6 +132,11 @@ type message struct {
 type difference struct {
 	Name raw `json:"name"`
 	What raw `json:"what"`
+}
+
+// figures is a piece of a text.
+type figures struct {
+	Text raw `json:"text"`
 }
 
 type progress struct {

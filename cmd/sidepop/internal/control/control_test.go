@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -416,8 +417,45 @@ type nobody struct{}
 
 func (nobody) Sessions(context.Context) ([]Session, *Connections, error) { return nil, nil, nil }
 
+func (nobody) Metrics(context.Context) ([]byte, error) { return nil, nil }
+
+// counter has figures.
+type counter struct {
+	nobody
+	text []byte
+	err  error
+}
+
+func (c counter) Metrics(context.Context) ([]byte, error) { return c.text, c.err }
+
+// TestMetrics: a text of any length comes as it is.
+func TestMetrics(t *testing.T) {
+	for _, octets := range []int{0, 1, piece, piece + 1, 1 << 20} {
+		want := counter{text: bytes.Repeat([]byte("a\n\"\xff"), octets/4+1)[:octets]}
+		dir := folder(t)
+		s, err := Serve(dir, &fake{}, want, func(err error) { t.Error(err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := dial(t, dir).Metrics(t.Context()); err != nil || !bytes.Equal(got, want.text) {
+			t.Errorf("%d octets: %d, %v", octets, len(got), err)
+		}
+		_ = s.Close()
+	}
+	dir := folder(t)
+	s, err := Serve(dir, &fake{}, counter{err: errors.New("there are none")}, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := dial(t, dir).Metrics(t.Context()); err == nil || err.Error() != "there are none" {
+		t.Error(err)
+	}
+}
+
 // someone is logged in here.
 type someone struct {
+	nobody
 	all []Session
 	n   *Connections
 }

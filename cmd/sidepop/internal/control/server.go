@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -114,18 +115,22 @@ func mayAsk(ctx context.Context) bool {
 	return ok && (uid == 0 || uid == os.Geteuid())
 }
 
+// withoutPath are the verbs that are about no mailbox.
+var withoutPath = []string{"list", "sessions", "metrics"}
+
 // handler has the verbs.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	for verb, work := range map[string]func(context.Context, Maildir, *stream) (end, error){
 		"list":     s.list,
 		"sessions": s.listSessions,
+		"metrics":  s.metrics,
 		"messages": s.messages,
 		"verify":   s.verify,
 		"rebuild":  s.rebuild,
 	} {
 		mux.HandleFunc("POST /"+verb, func(w http.ResponseWriter, r *http.Request) {
-			s.serve(w, r, verb != "list" && verb != "sessions", work)
+			s.serve(w, r, !slices.Contains(withoutPath, verb), work)
 		})
 	}
 	return mux

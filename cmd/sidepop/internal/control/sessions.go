@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -10,6 +11,10 @@ type Sessions interface {
 	// Sessions gives those who are logged in, and how many connections there
 	// are and were; nil where the front can't be asked.
 	Sessions(ctx context.Context) (all []Session, n *Connections, err error)
+
+	// Metrics gives the figures as Prometheus takes them, without those of the front
+	// where it can't be asked.
+	Metrics(ctx context.Context) (text []byte, err error)
 }
 
 // Session is one that is logged in.
@@ -61,4 +66,33 @@ func (s *Server) listSessions(ctx context.Context, _ Maildir, out *stream) (end,
 		}
 	}
 	return end{Connections: n}, nil
+}
+
+// piece is how much of a text, in octets, is sent in one line: half of what
+// fits into maxLine in base64.
+const piece = 24 << 10
+
+// Metrics implements [Sessions].
+func (c *Client) Metrics(ctx context.Context) (text []byte, err error) {
+	_, err = c.ask(ctx, "metrics", Maildir{}, func(a *answer) error {
+		if a.Metrics == nil {
+			return errAnswer
+		}
+		text = append(text, a.Metrics.Text...)
+		return nil
+	})
+	return text, err
+}
+
+func (s *Server) metrics(ctx context.Context, _ Maildir, out *stream) (end, error) {
+	text, err := s.sessions.Metrics(ctx)
+	if err != nil {
+		return end{}, err
+	}
+	for p := range slices.Chunk(text, piece) {
+		if err := out.send(answer{Metrics: &figures{raw(p)}}); err != nil {
+			return end{}, err
+		}
+	}
+	return end{}, nil
 }
