@@ -46,9 +46,9 @@ func (l *Login) AsOther() bool { return l.Identity != "" && l.Identity != l.User
 // another of an account's, and nobody's for its source, is answered as that account's
 // own is, and takes as long as one that is somebody's.
 func (m *Masters) scramKeys(ctx context.Context, q keysQuery, identity string) (scram.StoredCredentials, error) {
-	var source keysSource = m.Chain
+	source := m.Chain
 	if l := (Login{User: q.user, Identity: identity}); l.AsOther() && m.Users != nil {
-		source = m.Users
+		source = Chain{{Source: m.Users}}
 	}
 	keys, known, err := source.scramKeys(ctx, q)
 	if err != nil || q.name == q.user {

@@ -122,3 +122,29 @@ func TestNamesOfOneAccount(t *testing.T) {
 		t.Errorf("without a mail server: counted as %q", got)
 	}
 }
+
+// A wrong password tells nothing of whether there is such a virtual user, not by what
+// is offered after it either.
+func TestVirtualFormsAfterLogins(t *testing.T) {
+	v, err := auth.NewVirtual([]*postfix.Postfix{fakePostfix(t)}, "inline:{joe@virt.example={PLAIN}pw}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		password string
+		right    bool
+		want     auth.Extent
+	}{
+		{"wrong", false, auth.None},
+		{"pw", true, auth.Some},
+	} {
+		if _, err := v.Verify(t.Context(), auth.Login{User: "joe@virt.example", Password: c.password}); (err == nil) != c.right {
+			t.Errorf("password %q: %v", c.password, err)
+		}
+		for _, form := range []auth.Form{auth.FormClear, auth.FormSCRAMSHA1, auth.FormSCRAMSHA256} {
+			if got := v.Holds(form); got != c.want {
+				t.Errorf("after the password %q of the form %v there are %v, want %v", c.password, form, got, c.want)
+			}
+		}
+	}
+}
