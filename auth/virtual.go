@@ -14,8 +14,8 @@ import (
 // Virtual has the users of Postfix's virtual mailboxes: who logs in with an
 // address gets the mail that virtual(8) delivers to it.
 //
-// Which forms of passwords there are is known only from those that logins have
-// needed since the start.
+// Which forms of passwords there are is known only from those that logins were
+// right with since the start.
 type Virtual struct {
 	instances []virtualInstance
 
