@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 
 	"sidepop/auth"
 	"sidepop/auth/postfix"
@@ -145,6 +146,25 @@ func TestVirtualFormsAfterLogins(t *testing.T) {
 			if got := v.Holds(form); got != c.want {
 				t.Errorf("after the password %q of the form %v there are %v, want %v", c.password, form, got, c.want)
 			}
+		}
+	}
+}
+
+// SCRAM's first answer takes its time for virtual users, whoever exists.
+func TestVirtualSCRAMTime(t *testing.T) {
+	v, err := auth.NewVirtual([]*postfix.Postfix{fakePostfix(t)}, "inline:{joe@virt.example={PLAIN}pw}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := auth.SCRAMOptions{
+		Kind: auth.SCRAMSHA256, Salts: auth.NewSalts(nil),
+		Source: &auth.Masters{Chain: auth.Chain{{Name: config.SourceVirtual, Source: v}}},
+	}
+	for _, user := range []string{"joe@virt.example", "nobody@virt.example", "joe@other.example"} {
+		begin := time.Now()
+		challenge, _, err := auth.NewSCRAM(t.Context(), o, nil).Next([]byte("n,,n=" + user + ",r=abc"))
+		if took := time.Since(begin); len(challenge) == 0 || err != nil || took < 100*time.Millisecond {
+			t.Errorf("%s: %q, %v, after %v", user, challenge, err, took)
 		}
 	}
 }
