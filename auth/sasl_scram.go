@@ -30,9 +30,9 @@ type SCRAMOptions struct {
 	// been lied to (RFC 5802, section 6).
 	Bindings []ChannelBinding
 
-	// Account gives the one name of all that are known to be an account's, as that of
-	// [GuardOptions] does: they have one salt, whether there is such an account or not.
-	// Nil: each name is an account.
+	// Account gives the one name of all with which a source finds the same secret: they
+	// have one salt, whether there is such a secret or not. It takes no look at
+	// accounts. Nil: each name has a secret of its own.
 	Account func(ctx context.Context, user string) string
 
 	// Source has the accounts: what comes to [VerifyFunc] is to be asked there too.

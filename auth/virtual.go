@@ -104,9 +104,9 @@ func (v *Virtual) Holds(f Form) Extent {
 	return None
 }
 
-// lookupTime is when SCRAM's first answer comes, or at a multiple of it: later than
-// programs that look something up usually end. What they found is kept for longer than
-// that there is nothing, so their time would tell who exists.
+// lookupTime is when SCRAM's first answer comes, or twice, three times that and so on
+// if lookups take longer, which they seldom do. What was found stays in the cache for
+// longer than that there is nothing, so the time would tell who exists.
 const lookupTime = 100 * time.Millisecond
 
 // scramSecret implements [keysSource].
