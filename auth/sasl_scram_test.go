@@ -436,6 +436,34 @@ func TestSCRAMFaults(t *testing.T) {
 	}
 }
 
+// A source that could not be read in the beginning, and can in the end, has not found
+// that a password is wrong.
+func TestSCRAMFaultPasses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "passwd")
+	m := &Masters{Chain: Chain{{Name: "passwd", Source: NewPasswd(path, noWarning(t))}}}
+	var account *Account
+	e := begin(m, SCRAMOptions{Kind: SCRAMSHA256}, &account)
+	client := newSCRAMClient(t, SCRAMSHA256, "joe", "pencil", "", nil)
+	message, err := client.Step("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	challenge, _, err := e.Next([]byte(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, path, "joe:{SCRAM-SHA-256}"+pencil256+"\n")
+	if message, err = client.Step(string(challenge)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.Next([]byte(message)); !errors.Is(err, ErrTemporary) {
+		t.Errorf("%v, want %v", err, ErrTemporary)
+	}
+	if err := converse(begin(m, SCRAMOptions{Kind: SCRAMSHA256}, &account), newSCRAMClient(t, SCRAMSHA256, "joe", "pencil", "", nil)); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzSCRAM(f *testing.F) {
 	f.Add("n,,n=joe,r=abc", "c=biws,r=abc,p=AAAA", false)
 	f.Add("p=tls-exporter,a=jim,n=joe,r=abc", "c=biws,r=abc,x=y,p=AAAA", true)

@@ -157,11 +157,12 @@ type keysSource interface {
 
 // scramKeys gives the keys of the first source that has some of the user, or else a
 // decoy's, which could be any source's. Each is asked whatever the others have, and
-// one with a fault, which the proof will come to, has no user: who exists shows neither
-// in the time nor in the answer.
-func (c Chain) scramKeys(ctx context.Context, q keysQuery) (keys scram.StoredCredentials, known bool, err error) {
+// one with a fault, which is for the end, has no user: who exists shows neither in the
+// time nor in the answer.
+func (c Chain) scramKeys(ctx context.Context, q keysQuery) (keys scram.StoredCredentials, known bool, fault, err error) {
 	var found *secret
-	all := make(scramShapes)
+	var faults []error
+	others := make(scramShapes)
 	for i := range c {
 		source, ok := c[i].Source.(keysSource)
 		if !ok || !c[i].Serves(q.user) {
@@ -169,9 +170,10 @@ func (c Chain) scramKeys(ctx context.Context, q keysQuery) (keys scram.StoredCre
 		}
 		s, shapes, err := source.scramSecret(ctx, q)
 		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", c[i].Name, err))
 			continue
 		}
-		maps.Copy(all, shapes)
+		maps.Copy(others, shapes)
 		if s == nil || found != nil {
 			continue
 		}
@@ -179,7 +181,11 @@ func (c Chain) scramKeys(ctx context.Context, q keysQuery) (keys scram.StoredCre
 			found = s
 		}
 	}
-	return keysOf(ctx, q, found, all)
+	if len(faults) > 0 {
+		fault = all(faults)
+	}
+	keys, known, err = keysOf(ctx, q, found, others)
+	return keys, known, fault, err
 }
 
 // proves is a [Proof] of keys: it is right for the secret that has them, since it
