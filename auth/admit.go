@@ -15,9 +15,13 @@ type admitter interface {
 
 // Admit finds the account of a user whom something else than a source has proved to
 // be that, such as a bearer token, and who logs in from an address. What a source
-// forbids otherwise than by a password holds. The error is as that of Verify; a user
-// who has no account is [ErrCredentials].
+// forbids otherwise than by a password holds. A name that is an account's only when it
+// is prepared as typed ones are is refused: who has proved it need not be the account's
+// owner. The error is as that of Verify; a user who has no account is [ErrCredentials].
 func (c Chain) Admit(ctx context.Context, user string, remote netip.Addr) (*Account, error) {
+	if !isPrepared(user) {
+		return nil, fmt.Errorf("%w: the name %q holds characters that stand for others (RFC 4013, section 2), and may be that of somebody else", ErrCredentials, user)
+	}
 	account, err := c.ask(user, func(s Source) (*Account, error) {
 		if a, ok := s.(admitter); ok {
 			return a.Admit(ctx, user, remote)

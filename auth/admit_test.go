@@ -24,8 +24,11 @@ locked@example.org:!:1001:1001::/home/locked
 never@example.org:!:1001:1001::/home/never::nologin=yes
 here@example.org:!:1001:1001::/home/here::allow_nets=192.0.2.0/24
 broken@example.org:{NONE}x:1001:1001::/home/broken
+ökonom@example.org:{PLAIN}pw:1001:1001::/home/oekonom
 `), func(error) {})},
 		{Name: "second", Source: NewPasswd(write("second", `jane@example.org:{PLAIN}pw:1001:1001::/home/jane
+jimmy@example.org:{PLAIN}pw:1001:1001::/home/jimmy
+ken@example.org:{PLAIN}pw:1001:1001::/home/ken
 never@example.org:{PLAIN}pw:1001:1001::/home/never
 `), func(error) {})},
 		{Name: "none", Source: NewPasswd(filepath.Join(dir, "none"), func(error) {}), Domains: []string{"example.net"}},
@@ -37,6 +40,17 @@ never@example.org:{PLAIN}pw:1001:1001::/home/never
 	}{
 		{"joe@example.org", "192.0.2.1", "/home/joe", nil},
 		{"Joe@Example.Org", "192.0.2.1", "/home/joe", nil},
+		{"ökonom@example.org", "192.0.2.1", "/home/oekonom", nil},
+		{"Ökonom@Example.org", "192.0.2.1", "/home/oekonom", nil},
+		// Names that another person can have where the proof comes from.
+		{"o\u0308konom@example.org", "192.0.2.1", "", ErrCredentials},
+		{"ｊｏｅ@example.org", "192.0.2.1", "", ErrCredentials},
+		{"joe\u00AD@example.org", "192.0.2.1", "", ErrCredentials},
+		{"joe@example.org\u200B", "192.0.2.1", "", ErrCredentials},
+		{"jımmy@example.org", "192.0.2.1", "", ErrCredentials},
+		{"jİmmy@example.org", "192.0.2.1", "", ErrCredentials},
+		{"\u212Aen@example.org", "192.0.2.1", "", ErrCredentials},
+		{"joe\xFF@example.org", "192.0.2.1", "", ErrCredentials},
 		{"jane@example.org", "192.0.2.1", "/home/jane", nil},
 		{"locked@example.org", "192.0.2.1", "/home/locked", nil},
 		{"never@example.org", "192.0.2.1", "", ErrDenied}, // another source does not matter

@@ -14,8 +14,8 @@
 //     somebody who has the right password is told only after the password was
 //     found right. Only an account whose line is malformed, so that no password
 //     can be right, shows itself.
-//   - SCRAM's salts are the same for a name at each attempt, whether there is such a
-//     user or not.
+//   - SCRAM's salts and rounds are the same for a name at each attempt, from one start
+//     to the next, whether there is such a user or not.
 //   - An empty password is never right, whatever the file says.
 //   - The cost of a hash is bounded when its line is read, and no more
 //     passwords are hashed at once than there are processors.

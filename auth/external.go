@@ -25,8 +25,9 @@ type Certificates struct {
 // OpenCertificates reads the authorities that sign client certificates, in PEM, and
 // a file that names users, if not "". Each line of that has what a certificate is
 // known by and, after a space, the user: the SHA-256 fingerprint in hexadecimal,
-// with or without colons, an e-mail address or a common name. Empty lines and those
-// that begin with # are comments.
+// with or without colons, an e-mail address or a common name. A common name with an @
+// counts only for certificates without addresses. Empty lines and those that begin
+// with # are comments.
 func OpenCertificates(authorities, users string) (*Certificates, error) {
 	pem, err := os.ReadFile(authorities)
 	if err != nil {
@@ -66,10 +67,14 @@ func OpenCertificates(authorities, users string) (*Certificates, error) {
 // knownBy is the one form of what a certificate is known by.
 func knownBy(key string) string {
 	key = strings.ToLower(key)
-	if digits := strings.ReplaceAll(key, ":", ""); len(digits) == hex.EncodedLen(sha256.Size) && strings.Trim(digits, "0123456789abcdef") == "" {
+	if digits := strings.ReplaceAll(key, ":", ""); isFingerprint(digits) {
 		return digits
 	}
 	return key
+}
+
+func isFingerprint(digits string) bool {
+	return len(digits) == hex.EncodedLen(sha256.Size) && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
 // Authorities are the certificates of those who sign, in PEM.
@@ -98,19 +103,37 @@ func (c *Certificates) Users(chain []*x509.Certificate) ([]string, error) {
 		names = []string{leaf.Subject.CommonName}
 	}
 	if c.users != nil {
-		fingerprint := sha256.Sum256(leaf.Raw)
-		known := append([]string{hex.EncodeToString(fingerprint[:])}, leaf.EmailAddresses...)
-		names = nil
-		for _, key := range append(known, leaf.Subject.CommonName) {
-			if user, ok := c.users[knownBy(key)]; ok {
-				names = append(names, user)
-			}
-		}
+		names = c.named(leaf)
 	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("%w: the client's certificate with the serial number %x names no user", ErrCredentials, leaf.SerialNumber)
 	}
 	return names, nil
+}
+
+// named are the users that the file has for a certificate. Who signs it may let its
+// owner choose the common name, which must not pass for another certificate's
+// fingerprint or address.
+func (c *Certificates) named(leaf *x509.Certificate) (names []string) {
+	fingerprint := sha256.Sum256(leaf.Raw)
+	keys := []string{hex.EncodeToString(fingerprint[:])}
+	add := func(key string) {
+		if key = knownBy(key); !isFingerprint(key) {
+			keys = append(keys, key)
+		}
+	}
+	for _, address := range leaf.EmailAddresses {
+		add(address)
+	}
+	if name := leaf.Subject.CommonName; len(leaf.EmailAddresses) == 0 || !strings.Contains(name, "@") {
+		add(name)
+	}
+	for _, key := range keys {
+		if user, ok := c.users[key]; ok {
+			names = append(names, user)
+		}
+	}
+	return names
 }
 
 // NewExternal begins an exchange with EXTERNAL (RFC 4422, appendix A) for somebody

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -82,6 +83,11 @@ func TestCertificates(t *testing.T) {
 	}
 	dir := t.TempDir()
 	put(t, dir+"/ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.cert.Raw})))
+	// Certificates that say of themselves what others are known by.
+	mallory := issue(t, root, owner(hex.EncodeToString(fingerprint[:]), "mallory@example.org"))
+	marvin := issue(t, root, owner("marvin", hex.EncodeToString(fingerprint[:])))
+	mike := issue(t, root, owner("joe@example.net", "mike@example.org"))
+	old := issue(t, root, owner("Joe@Example.Net"))
 	put(t, dir+"/users", "# owners\n\nJoe Doe doe\nJOE@example.net net\n"+strings.Join(colons, ":")+"  jimmy\n")
 	for _, c := range []struct {
 		name  string
@@ -91,6 +97,10 @@ func TestCertificates(t *testing.T) {
 	}{
 		{"addresses", []*issuer{joe}, "joe@example.org joe@example.net", "net doe"},
 		{"common name", []*issuer{jim}, "jim", "jimmy"},
+		{"a name like a fingerprint", []*issuer{mallory}, "mallory@example.org", ""},
+		{"an address like a fingerprint", []*issuer{marvin}, marvin.cert.EmailAddresses[0], ""},
+		{"another one's address as its name", []*issuer{mike}, "mike@example.org", ""},
+		{"its address as its name", []*issuer{old}, "Joe@Example.Net", "net"},
 		{"through another", []*issuer{below, between}, "below", ""},
 		{"link missing", []*issuer{below}, "", ""},
 		{"ended", []*issuer{ended}, "", ""},

@@ -44,22 +44,23 @@ func (l *Login) AsOther() bool { return l.Identity != "" && l.Identity != l.User
 
 // scramKeys gives the keys for a login with an authorization identity. A name that is
 // another of an account's, and nobody's for its source, is answered as that account's
-// own is, and takes as long as one that is somebody's.
-func (m *Masters) scramKeys(ctx context.Context, q keysQuery, identity string) (scram.StoredCredentials, error) {
-	var source keysSource = m.Chain
+// own is, and takes as long as one that is somebody's. Fault is that of a source, for
+// whose users the proof is not right.
+func (m *Masters) scramKeys(ctx context.Context, q keysQuery, identity string) (keys scram.StoredCredentials, fault, err error) {
+	source := m.Chain
 	if l := (Login{User: q.user, Identity: identity}); l.AsOther() && m.Users != nil {
-		source = m.Users
+		source = Chain{{Name: "master users", Source: m.Users}}
 	}
-	keys, known, err := source.scramKeys(ctx, q)
+	keys, known, fault, err := source.scramKeys(ctx, q)
 	if err != nil || q.name == q.user {
-		return keys, err
+		return keys, fault, err
 	}
 	q.user = q.name
-	decoy, _, err := source.scramKeys(ctx, q)
+	decoy, _, _, err := source.scramKeys(ctx, q)
 	if err != nil || known {
-		return keys, err
+		return keys, fault, err
 	}
 	decoy.StoredKey = make([]byte, len(decoy.StoredKey))
 	rand.Read(decoy.StoredKey) // never fails
-	return decoy, nil
+	return decoy, fault, nil
 }

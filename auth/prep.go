@@ -3,6 +3,7 @@ package auth
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/xdg-go/stringprep"
@@ -82,6 +83,15 @@ func nameForms(user string) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// isPrepared says whether only the case of a name's letters changes before it is looked
+// up, and no letter becomes one of ASCII (U+0130 does in lower case).
+func isPrepared(user string) bool {
+	names, err := forms("user name", user)
+	return err != nil || len(names) == 1 && !strings.ContainsFunc(user, func(r rune) bool {
+		return r >= utf8.RuneSelf && unicode.ToLower(r) < utf8.RuneSelf
+	})
 }
 
 func isASCII(s string) bool {

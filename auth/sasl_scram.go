@@ -30,9 +30,9 @@ type SCRAMOptions struct {
 	// been lied to (RFC 5802, section 6).
 	Bindings []ChannelBinding
 
-	// Account gives the one name of all that are known to be an account's, as that of
-	// [GuardOptions] does: they have one salt, whether there is such an account or not.
-	// Nil: each name is an account.
+	// Account gives the one name of all with which a source finds the same secret: they
+	// have one salt, whether there is such a secret or not. It takes no look at
+	// accounts. Nil: each name has a secret of its own.
 	Account func(ctx context.Context, user string) string
 
 	// Source has the accounts: what comes to [VerifyFunc] is to be asked there too.
@@ -57,7 +57,8 @@ type scramServer struct {
 	conversation *scram.ServerConversation // nil: the client's first message is waited for
 	query        keysQuery
 	keys         scram.StoredCredentials
-	verified     bool // only the client's agreement is missing
+	fault        error // of a source that had to be asked for the keys
+	verified     bool  // only the client's agreement is missing
 }
 
 // Next implements [sasl.Server]. The client speaks first, and last, with nothing:
@@ -133,9 +134,9 @@ func (s *scramServer) lookup(user string) (scram.StoredCredentials, error) {
 	if s.options.Account != nil {
 		s.query.name = s.options.Account(s.ctx, user)
 	}
-	keys, err := s.options.Source.scramKeys(s.ctx, s.query, s.conversation.AuthzID())
-	s.keys = keys
-	return keys, err
+	var err error
+	s.keys, s.fault, err = s.options.Source.scramKeys(s.ctx, s.query, s.conversation.AuthzID())
+	return s.keys, err
 }
 
 // final takes the client's proof and answers with the server's.
@@ -151,6 +152,9 @@ func (s *scramServer) final(message string) ([]byte, error) {
 	if refused := s.exchange.askLogin(Login{User: s.query.user, Identity: s.conversation.AuthzID(), Proof: proof}); refused != nil {
 		if err != nil && answer == scram.ErrChannelBindingsDontMatch {
 			refused = fmt.Errorf("SASL: the channel bindings differ: somebody may be in the middle: %w", refused)
+		}
+		if s.fault != nil && errors.Is(refused, ErrCredentials) {
+			refused = s.fault // the proof may be right for what could not be read
 		}
 		return nil, refused
 	}

@@ -436,6 +436,34 @@ func TestSCRAMFaults(t *testing.T) {
 	}
 }
 
+// A source that could not be read in the beginning, and can in the end, has not found
+// that a password is wrong.
+func TestSCRAMFaultPasses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "passwd")
+	m := &Masters{Chain: Chain{{Name: "passwd", Source: NewPasswd(path, noWarning(t))}}}
+	var account *Account
+	e := begin(m, SCRAMOptions{Kind: SCRAMSHA256}, &account)
+	client := newSCRAMClient(t, SCRAMSHA256, "joe", "pencil", "", nil)
+	message, err := client.Step("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	challenge, _, err := e.Next([]byte(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, path, "joe:{SCRAM-SHA-256}"+pencil256+"\n")
+	if message, err = client.Step(string(challenge)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.Next([]byte(message)); !errors.Is(err, ErrTemporary) {
+		t.Errorf("%v, want %v", err, ErrTemporary)
+	}
+	if err := converse(begin(m, SCRAMOptions{Kind: SCRAMSHA256}, &account), newSCRAMClient(t, SCRAMSHA256, "joe", "pencil", "", nil)); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzSCRAM(f *testing.F) {
 	f.Add("n,,n=joe,r=abc", "c=biws,r=abc,p=AAAA", false)
 	f.Add("p=tls-exporter,a=jim,n=joe,r=abc", "c=biws,r=abc,x=y,p=AAAA", true)
@@ -452,4 +480,52 @@ func FuzzSCRAM(f *testing.F) {
 			t.Errorf("%q and %q log in", first, final)
 		}
 	})
+}
+
+// What a name that nobody has is answered with stays the same from one start to the
+// next and with other users in the file, and is one of those of all sources.
+func TestSCRAMDecoysStay(t *testing.T) {
+	const plain, keys = ":{PLAIN}pencil\n", ":{SCRAM-SHA-256}" + pencil256 + "\n"
+	const long = ":{SCRAM-SHA-256}10000,W22ZaJ0SNY7soEsUEjb6,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\n"
+	source := func(users string) Binding { return scramSite(t, users).Chain[0] }
+	seen := make(map[string][2]string)
+	rounds := make(map[string]int)
+	for i, chain := range []Chain{
+		{source("a" + plain + "b" + keys + "c" + long)},
+		{source("a" + plain + "b" + keys + "c" + long)}, // another start
+		{source("a" + plain + "b" + keys + "c" + long + "d" + plain + "e" + keys + "f" + plain)},
+		{source("a" + plain), source("b" + keys + "c" + long)},
+		{source("hash:{SHA1}L55TUjtiq8FBorTWAZ0jy6g129A=\n"), source("a" + long), source("b" + keys + "c" + plain)},
+	} {
+		for n := range 50 {
+			name := fmt.Sprintf("nobody%d", n)
+			salt, iterations := challengeOf(t, &Masters{Chain: chain}, SCRAMSHA256, testSalts, name)
+			now := [2]string{salt, iterations}
+			if before, ok := seen[name]; ok && before != now {
+				t.Errorf("%d, %s: %q, before %q", i, name, now, before)
+			}
+			seen[name] = now
+			rounds[iterations]++
+		}
+	}
+	if rounds["i=4096"] < rounds["i=10000"] || rounds["i=10000"] == 0 || len(rounds) != 2 {
+		t.Errorf("decoys have rounds %v, want some as each user has", rounds)
+	}
+}
+
+// A source that can't be read shows nothing of who is in another.
+func TestSCRAMFaultTellsNobody(t *testing.T) {
+	m := scramSite(t, "joe:{PLAIN}pencil\n")
+	m.Chain = append(m.Chain, Binding{Source: NewPasswd(t.TempDir()+"/none", noWarning(t))})
+	for user, want := range map[string]error{"joe": ErrTemporary, "nobody": ErrTemporary} {
+		var account *Account
+		e := begin(m, SCRAMOptions{Kind: SCRAMSHA256}, &account)
+		if challenge, _, err := e.Next([]byte("n,,n=" + user + ",r=abc")); len(challenge) == 0 || err != nil {
+			t.Errorf("%s: %q, %v", user, challenge, err)
+		}
+		e = begin(m, SCRAMOptions{Kind: SCRAMSHA256}, &account)
+		if err := converse(e, newSCRAMClient(t, SCRAMSHA256, user, "wrong", "", nil)); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", user, err, want)
+		}
+	}
 }

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"fmt"
+	"maps"
 
 	"github.com/xdg-go/scram"
 )
@@ -24,12 +26,22 @@ func NewSalts(secret []byte) *Salts { return &Salts{sha256.Sum256(secret)} }
 func (s *Salts) of(kind SCRAM, user string, n int) string {
 	var salt []byte
 	for block := byte(0); len(salt) < n; block++ {
-		h := hmac.New(sha256.New, s.secret[:])
-		h.Write([]byte{byte(kind), block})
-		h.Write([]byte(foldUser(user)))
-		salt = h.Sum(salt)
+		salt = append(salt, s.hash([]byte{byte(kind), block}, user)...)
 	}
 	return string(salt[:n])
+}
+
+// number is one for a user and a shape, which no salt tells.
+func (s *Salts) number(kind SCRAM, shape scramShape, user string) string {
+	const noBlock = 0xFF // salts are shorter
+	return s.hash(fmt.Appendf([]byte{byte(kind), noBlock}, "%+v ", shape), user)
+}
+
+func (s *Salts) hash(label []byte, user string) string {
+	h := hmac.New(sha256.New, s.secret[:])
+	h.Write(label)
+	h.Write([]byte(foldUser(user)))
+	return string(h.Sum(nil))
 }
 
 // scramShape is what a client learns of a secret before it has proved anything,
@@ -43,6 +55,33 @@ type scramShape struct {
 // unknownShape is that of users of whose source no secret is known: what
 // [NewHash] makes.
 var unknownShape = scramShape{rounds: newSCRAMRounds, salt: newSaltOctets}
+
+// scramShapes are those of the secrets that a source has for a mechanism.
+type scramShapes map[scramShape]struct{}
+
+// maxShapes bounds the shapes of a source. A tool that makes secrets gives all of
+// them one.
+const maxShapes = 16
+
+func (s scramShapes) add(shape scramShape) {
+	if len(s) < maxShapes {
+		s[shape] = struct{}{}
+	}
+}
+
+// decoy gives a name that nobody has one of the shapes. It depends on the name and on
+// the secret of salts, and changes for few names when a shape comes or goes: each
+// shape has a number for the name, and the least counts.
+func (s scramShapes) decoy(q keysQuery) scramShape {
+	best, least := unknownShape, ""
+	for shape := range s {
+		number := q.salts.number(q.kind, shape, q.name)
+		if least == "" || number < least {
+			best, least = shape, number
+		}
+	}
+	return best
+}
 
 // shape says what a secret is like for a mechanism that can use it.
 func (s secret) shape(kind SCRAM) (shape scramShape, ok bool) {
@@ -85,19 +124,16 @@ func decoyKeys(kind SCRAM, shape scramShape, user string, salts *Salts) (scram.S
 	return keys, err
 }
 
-// keysOf waits for a processor and gives the keys of a user whose secret is known,
-// or else a decoy's. Known says which.
-func keysOf(ctx context.Context, q keysQuery, s *secret, otherwise scramShape) (keys scram.StoredCredentials, known bool, err error) {
-	if s != nil {
-		_, known = s.shape(q.kind)
-	}
+// keysOf waits for a processor and gives the keys of a user whose secret is of use, or
+// else, with nil, a decoy's, which is like one of others. Known says which.
+func keysOf(ctx context.Context, q keysQuery, s *secret, others scramShapes) (keys scram.StoredCredentials, known bool, err error) {
 	_, waited := try(ctx, func(secret) bool {
-		if known {
+		if s != nil {
 			keys, err = s.keys(q.kind, q.name, q.salts)
 			known = err == nil // or it is a password that nobody can give
 		}
 		if !known {
-			keys, err = decoyKeys(q.kind, otherwise, q.name, q.salts)
+			keys, err = decoyKeys(q.kind, others.decoy(q), q.name, q.salts)
 		}
 		return true
 	}, secret{})
@@ -114,32 +150,42 @@ type keysQuery struct {
 
 // keysSource is a [Source] whose secrets may be of use for SCRAM.
 type keysSource interface {
-	// scramKeys finds the keys of a user, or makes a decoy's. An error has
-	// nothing to do with which users there are.
-	scramKeys(ctx context.Context, q keysQuery) (keys scram.StoredCredentials, known bool, err error)
+	// scramSecret finds a user's secret, nil if there is none, and the shapes of
+	// those that are of use.
+	scramSecret(ctx context.Context, q keysQuery) (*secret, scramShapes, error)
 }
 
-// scramKeys gives the keys of the first source that has some of the user, or else
-// a decoy's of the first that could have.
-func (c Chain) scramKeys(ctx context.Context, q keysQuery) (keys scram.StoredCredentials, known bool, err error) {
-	decoy := false
+// scramKeys gives the keys of the first source that has some of the user, or else a
+// decoy's, which could be any source's. Each is asked whatever the others have, and
+// one with a fault, which is for the end, has no user: who exists shows neither in the
+// time nor in the answer.
+func (c Chain) scramKeys(ctx context.Context, q keysQuery) (keys scram.StoredCredentials, known bool, fault, err error) {
+	var found *secret
+	var faults []error
+	others := make(scramShapes)
 	for i := range c {
 		source, ok := c[i].Source.(keysSource)
 		if !ok || !c[i].Serves(q.user) {
 			continue
 		}
-		found, known, err := source.scramKeys(ctx, q)
-		if err != nil || known {
-			return found, known, err
+		s, shapes, err := source.scramSecret(ctx, q)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", c[i].Name, err))
+			continue
 		}
-		if !decoy {
-			keys, decoy = found, true
+		maps.Copy(others, shapes)
+		if s == nil || found != nil {
+			continue
+		}
+		if _, ok := s.shape(q.kind); ok {
+			found = s
 		}
 	}
-	if decoy {
-		return keys, false, nil
+	if len(faults) > 0 {
+		fault = all(faults)
 	}
-	return keysOf(ctx, q, nil, unknownShape)
+	keys, known, err = keysOf(ctx, q, found, others)
+	return keys, known, fault, err
 }
 
 // proves is a [Proof] of keys: it is right for the secret that has them, since it

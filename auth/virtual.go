@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
-	"sync/atomic"
-
-	"github.com/xdg-go/scram"
+	"sync"
+	"time"
 
 	"sidepop/auth/postfix"
 )
@@ -15,12 +15,14 @@ import (
 // Virtual has the users of Postfix's virtual mailboxes: who logs in with an
 // address gets the mail that virtual(8) delivers to it.
 //
-// Which forms of passwords there are is known only from those that logins have
-// needed since the start.
+// Which forms of passwords there are is known only from those that logins were
+// right with since the start.
 type Virtual struct {
 	instances []virtualInstance
-	clear     atomic.Bool                        // a password was kept as it is
-	shapes    [scrams]atomic.Pointer[scramShape] // of the last password that is of use; nil: there was none
+
+	mu     sync.Mutex
+	clear  bool                // a password was kept as it is
+	shapes [scrams]scramShapes // of passwords that are of use
 }
 
 // virtualInstance is one Postfix, and the passwords as its tables have them.
@@ -35,6 +37,9 @@ type virtualInstance struct {
 // It fails where these can't be tables.
 func NewVirtual(instances []*postfix.Postfix, passwords string) (*Virtual, error) {
 	v := &Virtual{}
+	for kind := range v.shapes {
+		v.shapes[kind] = make(scramShapes)
+	}
 	for _, p := range instances {
 		t, err := p.Table(passwords)
 		if err != nil {
@@ -67,55 +72,62 @@ func (v *Virtual) Verify(ctx context.Context, l Login) (*Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("password of %s: %w", name, err)
 	}
-	v.note(s)
 	if !right {
 		return nil, fmt.Errorf("%s: %w", name, ErrCredentials)
 	}
+	v.note(s)
 	return i.account(ctx, name)
 }
 
-// note remembers in which form a password is.
+// note remembers in which form a password is that was found right: others would tell
+// who exists, by what is offered after a try.
 func (v *Virtual) note(s secret) {
-	if s.clear != "" {
-		v.clear.Store(true)
-	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.clear = v.clear || s.clear != ""
 	for kind := range SCRAM(scrams) {
 		if shape, ok := s.shape(kind); ok {
-			v.shapes[kind].Store(&shape)
+			v.shapes[kind].add(shape)
 		}
 	}
 }
 
-// Holds says whether passwords are kept in a form: [None] or [Some], as far as
-// logins have needed them.
+// Holds says whether passwords are kept in a form: [None] or [Some], as far as logins
+// were right with them.
 func (v *Virtual) Holds(f Form) Extent {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	kind, isSCRAM := f.scram()
-	if isSCRAM && v.shapes[kind].Load() != nil || f == FormClear && v.clear.Load() {
+	if isSCRAM && len(v.shapes[kind]) > 0 || f == FormClear && v.clear {
 		return Some
 	}
 	return None
 }
 
-// scramKeys implements [keysSource]. A decoy is like the last password that was of
-// use.
-func (v *Virtual) scramKeys(ctx context.Context, q keysQuery) (scram.StoredCredentials, bool, error) {
-	otherwise := unknownShape
-	if last := v.shapes[q.kind].Load(); last != nil {
-		otherwise = *last
-	}
+// lookupTime is when SCRAM's first answer comes, or twice, three times that and so on
+// if lookups take longer, which they seldom do. What was found stays in the cache for
+// longer than that there is nothing, so the time would tell who exists.
+const lookupTime = 100 * time.Millisecond
+
+// scramSecret implements [keysSource].
+func (v *Virtual) scramSecret(ctx context.Context, q keysQuery) (*secret, scramShapes, error) {
+	begin := time.Now()
+	defer func() { _ = sleep(ctx, lookupTime-time.Since(begin)%lookupTime) }()
+	v.mu.Lock()
+	shapes := maps.Clone(v.shapes[q.kind])
+	v.mu.Unlock()
 	_, _, field, err := v.find(ctx, q.user)
 	if errors.Is(err, ErrUnknown) {
-		return keysOf(ctx, q, nil, otherwise)
+		return nil, shapes, nil
 	}
 	if err != nil {
-		return scram.StoredCredentials{}, false, err
+		return nil, nil, err
 	}
 	s, err := parseSecret(field)
 	if err != nil { // of this user alone
-		return keysOf(ctx, q, nil, otherwise)
+		return nil, shapes, nil
 	}
-	v.note(s)
-	return keysOf(ctx, q, &s, otherwise)
+	return &s, shapes, nil
 }
 
 // Account implements [Source].

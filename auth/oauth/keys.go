@@ -26,9 +26,9 @@ const (
 	// maxSetOctets bounds a set: a key with its certificates takes some 4 KiB.
 	maxSetOctets = 512 << 10
 
-	// minRSABits is what RFC 7518, section 3.3 asks for; above maxRSABits a
-	// signature costs more than a login may.
-	minRSABits, maxRSABits = 2048, 8192
+	// minRSABits is what RFC 7518, section 3.3 asks for; above maxRSABits go-jose
+	// takes no key.
+	minRSABits, maxRSABits = 2048, 4096
 )
 
 // keySource has the public keys of the issuer.

@@ -36,7 +36,8 @@ func TestParseKeys(t *testing.T) {
 		{"private", private, 0, "no public key"},
 		{"secret", `{"keys":[{"kty":"oct","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U","kid":"rsa"}]}`, 0, "no public key"},
 		{"point off the curve", `{"keys":[{"kty":"EC","crv":"P-256","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE","y":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"}]}`, 0, "no public key"},
-		{"huge", `{"keys":[{"kty":"RSA","e":"AQAB","n":"` + strings.Repeat("_", 1400) + `"}]}`, 0, "no public key"},
+		{"long", rsaKey(maxRSABits), 1, ""},
+		{"longer", rsaKey(maxRSABits + 8), 0, "no public key"},
 		{"none", `{"keys":[]}`, 0, "no public key"},
 		{"too many", `{"keys":[1` + strings.Repeat(",1", maxKeys) + `]}`, 0, "101 keys"},
 		{"keys twice", `{"keys":[],"keys":[]}`, 0, "not a JWK Set"},
@@ -53,6 +54,11 @@ func TestParseKeys(t *testing.T) {
 			t.Errorf("%s: %v, want %s", c.name, err, c.want)
 		}
 	}
+}
+
+// rsaKey is a set with a number of so many bits in the place of a key's modulus.
+func rsaKey(bits int) string {
+	return `{"keys":[{"kty":"RSA","e":"AQAB","n":"` + encode(strings.Repeat("\xFF", bits/8)) + `"}]}`
 }
 
 func TestFindKeys(t *testing.T) {

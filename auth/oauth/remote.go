@@ -22,14 +22,19 @@ const (
 	// rotate them over days and announce the next ones.
 	keysStale = 24 * time.Hour
 
+	// faultTime is how long after the issuer could not be reached nobody waits for
+	// it who can do without. Others ask meanwhile, every RefetchDelay.
+	faultTime = time.Minute
+
 	// RefetchDelay is the least time from one attempt to fetch keys to the next,
 	// since anybody can send tokens with keys that don't exist.
 	RefetchDelay = 10 * time.Second
 )
 
 // remoteKeys are keys at a URL. They are fetched when they are first needed, when
-// they are no longer fresh, without anybody waiting then, and when a token names
-// one that is not among them.
+// they are no longer fresh, and when a token names one that is not among them. Who
+// needs them waits, but not for an issuer that has just failed where there are keys
+// that are not stale.
 type remoteKeys struct {
 	url    string
 	client *http.Client
@@ -47,12 +52,12 @@ type remoteKeys struct {
 // find implements [keySource].
 func (r *remoteKeys) find(ctx context.Context, id string, algorithm jose.SignatureAlgorithm) ([]any, error) {
 	begin := time.Now()
-	keys, age := r.known(id, algorithm)
+	keys, age, failed := r.known(id, algorithm)
 	if keys != nil && age < keysFresh {
 		return keys, nil
 	}
 	fetch := r.flight.DoChan("", r.refetch)
-	if keys != nil && age < keysStale {
+	if keys != nil && age < keysStale && failed {
 		return keys, nil
 	}
 	select {
@@ -60,20 +65,21 @@ func (r *remoteKeys) find(ctx context.Context, id string, algorithm jose.Signatu
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: given up waiting for the issuer's keys from %s: %w", auth.ErrTemporary, r.url, context.Cause(ctx))
 	}
-	if keys, age = r.known(id, algorithm); keys != nil && age < keysStale {
+	if keys, age, _ = r.known(id, algorithm); keys != nil && age < keysStale {
 		return keys, nil
 	}
 	return nil, r.missing(begin, id, algorithm)
 }
 
-// known gives keys that were fetched, and how long ago.
-func (r *remoteKeys) known(id string, algorithm jose.SignatureAlgorithm) (keys []any, age time.Duration) {
+// known gives keys that were fetched, how long ago, and whether to fetch others has
+// failed lately.
+func (r *remoteKeys) known(id string, algorithm jose.SignatureAlgorithm) (keys []any, age time.Duration, failed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.set == nil {
-		return nil, 0
+		return nil, 0, false
 	}
-	return r.set.find(id, algorithm), time.Since(r.fetched)
+	return r.set.find(id, algorithm), time.Since(r.fetched), r.fault != nil && time.Since(r.tried) < faultTime
 }
 
 // missing says why there is no key for a login that began at a time. Keys from

@@ -98,17 +98,15 @@ func TestRotation(t *testing.T) {
 			{"rotation, some seconds later", RefetchDelay, nil, "rsa2", nil, 1},
 			{"the old key", 0, nil, "rsa", nil, 0},
 			{"the old key is withdrawn", 0, says(200, set(t, "rsa2")), "rsa", nil, 0},
-			{"and counts while others are fetched", keysFresh, nil, "rsa", nil, 1},
-			{"and no longer", time.Second, nil, "rsa", auth.ErrTemporary, 0},
-			{"for sure", RefetchDelay, nil, "rsa", auth.ErrCredentials, 1},
+			{"and counts until they are not fresh", keysFresh - time.Second, nil, "rsa", nil, 0},
+			{"and no longer", time.Second, nil, "rsa", auth.ErrCredentials, 1},
 			{"the issuer answers nonsense", time.Hour, says(200, "<html>"), "rsa2", nil, 1},
 			{"and nobody waits for it", 0, nil, "rsa2", nil, 0},
 			{"who needs another key hears of the fault", time.Minute, nil, "rsa", auth.ErrTemporary, 1},
 			{"it fails", time.Hour, says(500, set(t, "rsa")), "rsa", auth.ErrTemporary, 1},
 			{"it redirects", time.Hour, says(302, set(t, "rsa")), "rsa", auth.ErrTemporary, 1},
 			{"it answers without an end", time.Hour, says(200, strings.Repeat(" ", maxSetOctets+1)), "rsa", auth.ErrTemporary, 1},
-			{"it is silent", time.Hour, silent, "rsa2", nil, 1},
-			{"too long", keysStale, nil, "rsa2", auth.ErrTemporary, 1},
+			{"too long", keysStale, fails, "rsa2", auth.ErrTemporary, 1},
 			{"it is up again", RefetchDelay, says(200, set(t, "rsa")), "rsa", nil, 1},
 		} {
 			time.Sleep(step.wait)
@@ -128,10 +126,36 @@ func TestRotation(t *testing.T) {
 				t.Errorf("%s: %d fetches, want %d", step.name, got, step.fetches)
 			}
 		}
-		time.Sleep(requestTime) // for the silent one
 		if len(warnings) != 1 || !strings.Contains(warnings[0], "those of 1h") {
 			t.Errorf("warnings: %q", warnings)
 		}
+	})
+}
+
+// TestSilence has an issuer that does not answer any more: one login waits for it, and
+// those that follow do not.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &transport{answer: says(200, set(t, "rsa"))}
+		v := remote(t, n, nil)
+		for i, step := range []struct{ wait, takes time.Duration }{
+			{0, 0},
+			{keysFresh, requestTime},
+			{time.Second, 0},
+			{faultTime - time.Second, 0},
+			{time.Hour, requestTime},
+		} {
+			time.Sleep(step.wait)
+			begin := time.Now()
+			if _, err := validate(t, v, lasting(t, "rsa")); err != nil {
+				t.Errorf("%d: %v", i, err)
+			}
+			if took := time.Since(begin); took != step.takes {
+				t.Errorf("%d: it took %v, want %v", i, took, step.takes)
+			}
+			n.set(silent)
+		}
+		time.Sleep(requestTime) // for the last request
 	})
 }
 

@@ -214,9 +214,9 @@ func (l located) locate(ctx context.Context, a *auth.Account, err error) (*auth.
 }
 
 // name gives the one name of those that may be an account's, for failures to be
-// counted by, and for the salts of who does not exist: Postfix's virtual users may log
-// in with any extension, and system users with each domain that is the MTA's. It takes
-// no look at accounts. Where a domain can't be told, the name stays as it is.
+// counted by: Postfix's virtual users may log in with any extension, and system users
+// with each domain that is the MTA's. It takes no look at accounts. Where a domain
+// can't be told, the name stays as it is.
 func (a *accounts) name(ctx context.Context, user string) string {
 	if at := strings.LastIndexByte(user, '@'); at >= 0 && a.local != nil {
 		if is, err := a.local(ctx, strings.ToLower(user[at+1:])); err == nil && is {
@@ -225,6 +225,18 @@ func (a *accounts) name(ctx context.Context, user string) string {
 	}
 	for _, p := range a.tables {
 		user = p.Bare(user)
+	}
+	return user
+}
+
+// saltName gives the one name of those with which somebody may find the same secret for
+// SCRAM, for the salts of who does not exist. System users have none, so that their
+// domains do not count.
+func (a *accounts) saltName(_ context.Context, user string) string {
+	if slices.ContainsFunc(a.Chain, func(b auth.Binding) bool { return b.Name == config.SourceVirtual }) {
+		for _, p := range a.tables {
+			user = p.Bare(user)
+		}
 	}
 	return user
 }

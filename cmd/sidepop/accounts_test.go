@@ -9,7 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"sidepop/auth"
 	"sidepop/auth/postfix"
@@ -120,5 +123,94 @@ func TestNamesOfOneAccount(t *testing.T) {
 	}
 	if got := new(accounts).name(t.Context(), "joe+1@local.example"); got != "joe+1@local.example" {
 		t.Errorf("without a mail server: counted as %q", got)
+	}
+}
+
+// A wrong password tells nothing of whether there is such a virtual user, not by what
+// is offered after it either.
+func TestVirtualFormsAfterLogins(t *testing.T) {
+	v, err := auth.NewVirtual([]*postfix.Postfix{fakePostfix(t)}, "inline:{joe@virt.example={PLAIN}pw}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		password string
+		right    bool
+		want     auth.Extent
+	}{
+		{"wrong", false, auth.None},
+		{"pw", true, auth.Some},
+	} {
+		if _, err := v.Verify(t.Context(), auth.Login{User: "joe@virt.example", Password: c.password}); (err == nil) != c.right {
+			t.Errorf("password %q: %v", c.password, err)
+		}
+		for _, form := range []auth.Form{auth.FormClear, auth.FormSCRAMSHA1, auth.FormSCRAMSHA256} {
+			if got := v.Holds(form); got != c.want {
+				t.Errorf("after the password %q of the form %v there are %v, want %v", c.password, form, got, c.want)
+			}
+		}
+	}
+}
+
+// SCRAM's first answer takes its time for virtual users, whoever exists.
+func TestVirtualSCRAMTime(t *testing.T) { synctest.Test(t, testVirtualSCRAMTime) }
+
+func testVirtualSCRAMTime(t *testing.T) {
+	v, err := auth.NewVirtual([]*postfix.Postfix{fakePostfix(t)}, "inline:{joe@virt.example={PLAIN}pw}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := auth.SCRAMOptions{
+		Kind: auth.SCRAMSHA256, Salts: auth.NewSalts(nil),
+		Source: &auth.Masters{Chain: auth.Chain{{Name: config.SourceVirtual, Source: v}}},
+	}
+	for _, user := range []string{"joe@virt.example", "nobody@virt.example", "joe@other.example"} {
+		begin := time.Now()
+		challenge, _, err := auth.NewSCRAM(t.Context(), o, nil).Next([]byte("n,,n=" + user + ",r=abc"))
+		if took := time.Since(begin); len(challenge) == 0 || err != nil || took != 100*time.Millisecond {
+			t.Errorf("%s: %q, %v, after %v", user, challenge, err, took)
+		}
+	}
+}
+
+// TestSaltsOfSpellings: which names of somebody have the same salt does not tell who
+// exists, in whichever spelling.
+func TestSaltsOfSpellings(t *testing.T) { synctest.Test(t, testSaltsOfSpellings) }
+
+func testSaltsOfSpellings(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	content := "joe@local.example:" + keys256 + "\njim:" + keys256 + "\njane@virt.example:" + keys256 + "\n"
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := fakePostfix(t)
+	virtual, err := auth.NewVirtual([]*postfix.Postfix{p}, "inline:{joe@virt.example="+keys256+"}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := auth.Binding{Name: config.SourcePasswd, Source: auth.NewPasswd(file, func(err error) { t.Error(err) })}
+	for _, chain := range []auth.Chain{{users}, {users, {Name: config.SourceVirtual, Source: virtual}}} {
+		a := &accounts{Masters: auth.Masters{Chain: chain}, tables: []*postfix.Postfix{p}, local: localDomains([]string{"local.example"}, nil)}
+		challenge := func(user string) string {
+			o := auth.SCRAMOptions{Kind: auth.SCRAMSHA256, Salts: auth.NewSalts(nil), Source: &a.Masters, Account: a.saltName}
+			got, _, err := auth.NewSCRAM(t.Context(), o, nil).Next([]byte("n,,n=" + user + ",r=abc"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, factors, _ := strings.Cut(string(got), ",")
+			return factors
+		}
+		for _, name := range []string{"joe", "jim", "jane"} {
+			for _, forms := range [][2]string{
+				{"%s", "%s@local.example"}, {"%s@virt.example", "%s+1@virt.example"}, {"%s@virt.example", "%s"}, {"%s+1@virt.example", "%s+2@virt.example"},
+			} {
+				same := func(name string) bool {
+					return challenge(fmt.Sprintf(forms[0], name)) == challenge(fmt.Sprintf(forms[1], name))
+				}
+				if got, want := same(name), same("nobody"); got != want {
+					t.Errorf("%d sources: %s and %s of %s have the same salt: %v, of nobody: %v", len(chain), forms[0], forms[1], name, got, want)
+				}
+			}
+		}
 	}
 }
