@@ -144,6 +144,8 @@ func TestBans(t *testing.T) {
 	need(t, "fail2ban-regex", "fail2ban")
 	text, failedText := banLog(t, "text")
 	json, failedJSON := banLog(t, "json")
+	slices.Sort(failedText)
+	slices.Sort(failedJSON)
 	for name, tt := range map[string]struct {
 		log    string
 		failed []string
@@ -152,13 +154,22 @@ func TestBans(t *testing.T) {
 			if n := strings.Count(tt.log, victim); n < len(hostileNames) {
 				t.Fatalf("%s is only %d times in the log", victim, n)
 			}
-			slices.Sort(tt.failed)
 			got := fail2ban(t, tt.log)
 			if !slices.Equal(got, tt.failed) {
 				t.Errorf("fail2ban has\n%v, want\n%v\n%s", got, tt.failed, tt.log)
 			}
 		})
 	}
+	t.Run("crowdsec", func(t *testing.T) {
+		root := crowdsecRoot(t)
+		log := journal(text)
+		if got := crowdsec(t, root, strings.Repeat(log, 9)); len(got) > 0 {
+			t.Errorf("banned after nine failures each: %v", got)
+		}
+		if got := crowdsec(t, root, strings.Repeat(log, 10)); !slices.Equal(got, failedText) {
+			t.Errorf("banned after ten failures each\n%v, want\n%v\n%s", got, failedText, log)
+		}
+	})
 }
 
 // fail2ban gives the addresses that fail2ban finds in a log, sorted.
@@ -170,6 +181,50 @@ func fail2ban(t *testing.T, log string) []string {
 	must(t, os.WriteFile(filepath.Join(dir, "sidepop.conf"), filter, 0o644))
 	must(t, os.WriteFile(filepath.Join(dir, "log"), []byte(log), 0o644))
 	return sortedLines(run(t, dir, "", "fail2ban-regex", "--out=ip", "log", "./sidepop.conf"))
+}
+
+// TestJail: fail2ban takes the jail as it is shipped, once somebody switches it on.
+func TestJail(t *testing.T) {
+	need(t, "fail2ban-client", "fail2ban")
+	dir := folder(t)
+	must(t, os.CopyFS(filepath.Join(dir, "conf"), os.DirFS("/etc/fail2ban")))
+	for _, name := range []string{"filter.d/sidepop.conf", "jail.d/sidepop.conf"} {
+		text, err := os.ReadFile(filepath.Join("../contrib/fail2ban", name))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, "conf", name), text, 0o644))
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "conf/jail.local"), []byte("[sshd]\nenabled = false\n\n[sidepop]\nenabled = true\n"), 0o644))
+	said := string(run(t, dir, "", "fail2ban-client", "-c", "conf", "-d"))
+	for _, want := range []string{
+		"['add', 'sidepop', 'systemd']",
+		"'addjournalmatch', '_SYSTEMD_UNIT=sidepop-keeper.service', '+', '_SYSTEMD_UNIT=sidepop.service'",
+		"['set', 'sidepop', 'maxretry', 10]",
+		"'pop3,pop3s'",
+		"['start', 'sidepop']",
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("fail2ban does not say %s:\n%s", want, said)
+		}
+	}
+}
+
+// TestUFW: ufw takes the application profiles.
+func TestUFW(t *testing.T) {
+	need(t, "ufw", "ufw")
+	dir := folder(t)
+	profiles, err := os.ReadFile("../contrib/ufw/sidepop")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "sidepop"), profiles, 0o644))
+	said := string(run(t, dir, `
+import gettext, ufw.applications as a
+gettext.install("ufw")
+for name, p in sorted(a.get_profiles(".").items()):
+    a.verify_profile(name, p)
+    print(name, a.get_ports(p))
+`, "python3", "-"))
+	if want := "sidepop ['995/tcp']\nsidepop-stls ['110,995/tcp']\n"; said != want {
+		t.Errorf("ufw has\n%s, want\n%s", said, want)
+	}
 }
 
 func sortedLines(text []byte) []string {
