@@ -11,7 +11,6 @@ import (
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -27,6 +26,7 @@ type roleOptions struct {
 	file       string // the configuration
 	supervised bool   // by this program, not by a service manager
 	sentences  string // tell of this user's sessions in sentences, on standard output
+	apart      bool   // standard error is not for the log
 }
 
 // roleCommand is `sidepop front` or `sidepop keeper`.
@@ -100,7 +100,7 @@ func begin(name string, o roleOptions) (*role, error) {
 	if r.config, err = r.configuration(); err != nil {
 		return nil, err
 	}
-	if r.log, r.events, err = newLog(r.config, name, o.sentences); err != nil {
+	if r.log, r.events, err = newLog(r.config, name, o); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -124,18 +124,22 @@ func (r *role) configuration() (*config.Config, error) {
 
 // newLog makes a role's log. Where there are sentences, the log has only what a
 // person can't go without.
-func newLog(c *config.Config, role, sentences string) (*maillog.Log, events, error) {
+func newLog(c *config.Config, role string, o roleOptions) (log *maillog.Log, told events, err error) {
 	level, format := c.Log.Level, c.Log.Format
-	if sentences != "" {
+	if o.sentences != "" {
 		level, format = "warn", "text"
 	}
-	log, err := maillog.New(os.Stderr, level, format)
+	if o.apart {
+		log, err = maillog.NewApart(level)
+	} else {
+		log, err = maillog.New(os.Stderr, level, format)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	log = log.As(role)
-	if sentences != "" {
-		return log, &words{screen: newScreen(os.Stdout), user: sentences}, nil
+	if o.sentences != "" {
+		return log, &words{screen: newScreen(os.Stdout), user: o.sentences}, nil
 	}
 	return log, log, nil
 }
@@ -243,47 +247,6 @@ func passedListeners(sockets map[string][]*os.File) (all []listener, err error) 
 		}
 	}
 	return all, nil
-}
-
-// notifier tells whoever started the process how it is (sd_notify(3)). It is
-// connected from the start, since the front soon sees no files.
-type notifier struct{ conn net.Conn }
-
-func newNotifier() *notifier {
-	name := os.Getenv("NOTIFY_SOCKET")
-	if name == "" {
-		return &notifier{}
-	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
-	if err != nil {
-		return &notifier{} // nobody listens
-	}
-	return &notifier{conn}
-}
-
-func (n *notifier) ready()    { n.tell(daemon.SdNotifyReady) }
-func (n *notifier) stopping() { n.tell(daemon.SdNotifyStopping) }
-
-// answer tells `sidepop serve` whether what it has asked for is used now.
-func (n *notifier) answer(number int, used bool) {
-	prefix := configRefused
-	if used {
-		prefix = configUsed
-	}
-	n.tell(prefix + strconv.Itoa(number))
-}
-
-// What the keeper says of a configuration; its number follows. Service managers
-// pass over what they don't know.
-const (
-	configUsed    = "X_SIDEPOP_CONFIGURATION_USED="
-	configRefused = "X_SIDEPOP_CONFIGURATION_REFUSED="
-)
-
-func (n *notifier) tell(state string) {
-	if n.conn != nil {
-		_, _ = n.conn.Write([]byte(state))
-	}
 }
 
 // Descriptors of a session: in the front its connection, that to the keeper and
