@@ -23,10 +23,27 @@ type manager struct {
 	sockets map[string][]*os.File // of each role, with names
 	names   map[string][]string
 	roles   map[string]*program
+
+	environment map[string][]string // of each role, beside this process's
 }
 
-// manage prepares a server of two services.
+// manage starts a server of two services.
 func (s *site) manage(tables string, tolerated ...string) *manager {
+	s.t.Helper()
+	m := s.managerOf(tables, tolerated...)
+	for _, role := range []string{roleKeeper, roleFront} {
+		m.begin(role)
+	}
+	s.t.Cleanup(func() {
+		for _, role := range []string{roleFront, roleKeeper} {
+			m.end(role, syscall.SIGTERM)
+		}
+	})
+	return m
+}
+
+// managerOf prepares a server of two services.
+func (s *site) managerOf(tables string, tolerated ...string) *manager {
 	s.t.Helper()
 	m := &manager{server: s.prepare(tables, tolerated...), sockets: make(map[string][]*os.File), names: make(map[string][]string), roles: make(map[string]*program)}
 	for i, address := range []string{m.pop3, m.pop3s} {
@@ -47,14 +64,6 @@ func (s *site) manage(tables string, tolerated ...string) *manager {
 		must(s.t, os.Chmod(path, 0o660))
 	}
 	m.add(roleKeeper, "keeper", l)
-	for _, role := range []string{roleKeeper, roleFront} {
-		m.begin(role)
-	}
-	s.t.Cleanup(func() {
-		for _, role := range []string{roleFront, roleKeeper} {
-			m.end(role, syscall.SIGTERM)
-		}
-	})
 	return m
 }
 
@@ -76,6 +85,7 @@ func (m *manager) begin(role string) {
 	m.t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh", sidepop(m.t), role, "--config", m.config)
 	cmd.Env = append(os.Environ(), fmt.Sprint("LISTEN_FDS=", len(m.sockets[role])), "LISTEN_FDNAMES="+strings.Join(m.names[role], ":"))
+	cmd.Env = append(cmd.Env, m.environment[role]...)
 	cmd.ExtraFiles = m.sockets[role]
 	m.roles[role] = m.start(cmd)
 }

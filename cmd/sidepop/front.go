@@ -130,7 +130,9 @@ func (f *front) connect(ctx context.Context) {
 	f.client.Pushed = f.pushed
 	f.client.Keeper = func(err error) {
 		f.keeper.Store(err == nil)
-		f.log.KeeperReachable(err)
+		if !f.oneOfMany || err != nil {
+			f.log.KeeperReachable(err)
+		}
 	}
 	f.server = pop3.Server{Backend: &f.client, Events: unprobed{&frontEvents{f.events, &f.counts}}, Settings: f.settings.pop3()}
 	go f.client.Run(ctx)

@@ -21,7 +21,7 @@ import (
 const inetdRole = "inetd"
 
 func inetdCommand() *cobra.Command {
-	var o roleOptions
+	o := roleOptions{oneOfMany: true}
 	var c inetdClient
 	cmd := &cobra.Command{
 		Use:   inetdRole,
