@@ -238,6 +238,15 @@ func passedSockets() map[string][]*os.File {
 	return sockets
 }
 
+// closeSockets closes those that were passed on.
+func (r *role) closeSockets() {
+	for _, files := range r.sockets {
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}
+}
+
 // Names of the roles.
 const (
 	keeperRole = "keeper"
