@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // victim is an address that nobody connects from, and that clients want banned.
@@ -132,10 +133,35 @@ func banLog(t *testing.T, format string) (log string, failed []string) {
 	return srv.readLog(), failed
 }
 
-// journal is a log in the format text as syslog has it from the journal, whose
+// syslog is a log in the format text as syslog has it from the journal, whose
 // messages are those of text without time and level.
-func journal(text string) string {
+func syslog(text string) string {
 	return regexp.MustCompile(`(?m)^\S+ (\S+) \w+ +`).ReplaceAllString(text, "Nov 22 $1 mx1 sidepop[42]: ")
+}
+
+// journalFile makes a file of the journal from a log in the format text: lines of the
+// keeper's unit, with one of another unit that would have the victim banned.
+func journalFile(t *testing.T, text string) string {
+	t.Helper()
+	const program = "/lib/systemd/systemd-journal-remote"
+	if _, err := os.Stat(program); err != nil {
+		skip(t, program+" is missing: apt-get install systemd-journal-remote python3-systemd")
+	}
+	var export strings.Builder
+	moment := time.Now().UnixMicro()
+	entry := func(unit, message string) {
+		moment++
+		fmt.Fprintf(&export, "__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=0123456789abcdef0123456789abcdef\n"+
+			"_SYSTEMD_UNIT=%s\n_PID=42\n_HOSTNAME=mx1\nSYSLOG_IDENTIFIER=sidepop\nMESSAGE=%s\n\n", moment, moment, unit, message)
+	}
+	for line := range strings.Lines(regexp.MustCompile(`(?m)^\S+ \S+ \w+ +`).ReplaceAllString(text, "")) {
+		entry("sidepop-keeper.service", strings.TrimSuffix(line, "\n"))
+	}
+	entry("other.service", "login failed session=S user=u mech=USER remote="+victim+":1 local=l tls=none failure=credentials reason=r")
+	dir := folder(t)
+	own(t, dir)
+	run(t, dir, export.String(), program, "--output=made.journal", "-")
+	return dir
 }
 
 // TestBans: of real logs in each format, filters of programs that ban addresses see
@@ -149,20 +175,27 @@ func TestBans(t *testing.T) {
 	for name, tt := range map[string]struct {
 		log    string
 		failed []string
-	}{"text": {text, failedText}, "journal": {journal(text), failedText}, "json": {json, failedJSON}} {
+	}{"text": {text, failedText}, "syslog": {syslog(text), failedText}, "json": {json, failedJSON}} {
 		t.Run(name, func(t *testing.T) {
 			if n := strings.Count(tt.log, victim); n < len(hostileNames) {
 				t.Fatalf("%s is only %d times in the log", victim, n)
 			}
-			got := fail2ban(t, tt.log)
-			if !slices.Equal(got, tt.failed) {
+			file := filepath.Join(folder(t), "log")
+			must(t, os.WriteFile(file, []byte(tt.log), 0o644))
+			if got := fail2ban(t, file); !slices.Equal(got, tt.failed) {
 				t.Errorf("fail2ban has\n%v, want\n%v\n%s", got, tt.failed, tt.log)
 			}
 		})
 	}
+	t.Run("journald", func(t *testing.T) {
+		source := fmt.Sprintf("systemd-journal[journalpath=%s]", journalFile(t, text))
+		if got := fail2ban(t, source); !slices.Equal(got, failedText) {
+			t.Errorf("fail2ban has\n%v, want\n%v\n%s", got, failedText, text)
+		}
+	})
 	t.Run("crowdsec", func(t *testing.T) {
 		root := crowdsecRoot(t)
-		log := journal(text)
+		log := syslog(text)
 		if got := crowdsec(t, root, strings.Repeat(log, 9)); len(got) > 0 {
 			t.Errorf("banned after nine failures each: %v", got)
 		}
@@ -172,15 +205,14 @@ func TestBans(t *testing.T) {
 	})
 }
 
-// fail2ban gives the addresses that fail2ban finds in a log, sorted.
-func fail2ban(t *testing.T, log string) []string {
+// fail2ban gives the addresses that fail2ban finds in a file or a journal, sorted.
+func fail2ban(t *testing.T, source string) []string {
 	t.Helper()
 	dir := folder(t)
 	filter, err := os.ReadFile("../contrib/fail2ban/filter.d/sidepop.conf")
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "sidepop.conf"), filter, 0o644))
-	must(t, os.WriteFile(filepath.Join(dir, "log"), []byte(log), 0o644))
-	return sortedLines(run(t, dir, "", "fail2ban-regex", "--out=ip", "log", "./sidepop.conf"))
+	return sortedLines(run(t, dir, "", "fail2ban-regex", "--out=ip", source, "./sidepop.conf"))
 }
 
 // TestJail: fail2ban takes the jail as it is shipped, once somebody switches it on.
