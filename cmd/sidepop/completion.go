@@ -25,9 +25,6 @@ const (
 	maxChoices = 1000
 )
 
-// shells are those that there are completions for.
-var shells = []string{"bash", "zsh", "fish"}
-
 // completionCommand is `sidepop completion`.
 func completionCommand() *cobra.Command {
 	return &cobra.Command{
@@ -35,7 +32,7 @@ func completionCommand() *cobra.Command {
 		Short: "Write a completion script for a shell",
 		Long: `Write a completion script for a shell: commands, options, files and, for who may
 ask the server that runs, users.`,
-		ValidArgs: shells,
+		ValidArgs: []cobra.Completion{"bash", "zsh", "fish"},
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			root, out := cmd.Root(), cmd.OutOrStdout()
