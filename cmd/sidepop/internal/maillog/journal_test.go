@@ -60,7 +60,7 @@ func TestJournal(t *testing.T) {
 		"PRIORITY": "6", "SYSLOG_IDENTIFIER": "sidepop", "SIDEPOP_EVENT": "login failed",
 		"SIDEPOP_SESSION": "S1", "SIDEPOP_USER": `x\nPRIORITY=0`, "SIDEPOP_MECH": "USER",
 		"SIDEPOP_REMOTE": "[2001:db8::1]:4000", "SIDEPOP_LOCAL": "192.0.2.1:110",
-		"SIDEPOP_TLS": "TLS1.3 TLS_AES_128_GCM_SHA256", "SIDEPOP_REASON": "file does not exist",
+		"SIDEPOP_TLS": "TLS1.3 TLS_AES_128_GCM_SHA256", "SIDEPOP_FAILURE": "temporary", "SIDEPOP_REASON": "file does not exist",
 	} {
 		if got[name] != want {
 			t.Errorf("%s=%q, want %q", name, got[name], want)

@@ -237,8 +237,8 @@ type documented struct{ name, kind, help string }
 
 // TestManPage holds the table of the manual page equal to what there is.
 func TestManPage(t *testing.T) {
-	page := readText(t, "../../../../contrib/man/sidepop.8")
-	_, page, _ = strings.Cut(page, "\n.Ss Metrics\n")
+	page := readText(t, "../../../../contrib/man/sidepop-metrics.8")
+	_, page, _ = strings.Cut(page, "\n.Ss Over HTTP\n")
 	page, _, _ = strings.Cut(page, "\n.Sh ")
 	var rows []documented
 	items := regexp.MustCompile(`(?s)\n\.It Ic (\S+)\n\((.*?)\)\n(.*?)(?:\n\.El|$)`)
