@@ -91,8 +91,15 @@ func guardSecrets() error {
 	return nil
 }
 
-// version is the module's version as the go command recorded it.
+// release is the version of a package, which makes it with the linker's
+// -X main.release=VERSION.
+var release string
+
+// version is that of the package, or the module's as the go command recorded it.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(unknown version)"
