@@ -29,12 +29,20 @@ type load struct {
 	slowest time.Duration
 }
 
-// startLoad starts clients that go on until end.
-func startLoad(t testing.TB, temporary bool) *load {
+// addClients adds the users of a load.
+func addClients(t testing.TB) (people [clients]person) {
 	t.Helper()
+	for i := range people {
+		people[i] = addPerson(t, fmt.Sprint("client", i))
+	}
+	return people
+}
+
+// startLoad starts clients that go on until end.
+func startLoad(people [clients]person, temporary bool) *load {
 	l := &load{temporary: temporary, stop: make(chan struct{})}
-	for i := range clients {
-		p, from := addPerson(t, fmt.Sprint("client", i)), net.IPv4(127, 2, 0, byte(i+1))
+	for i, p := range people {
+		from := net.IPv4(127, 2, 0, byte(i+1))
 		l.running.Go(func() {
 			for !l.stopped() {
 				begin := time.Now()

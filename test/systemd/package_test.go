@@ -19,7 +19,7 @@ func TestUpgrade(t *testing.T) {
 	alice := addPerson(t, "alice")
 	alice.sendmail(t)
 	before := version(t)
-	l := startLoad(t, true)
+	l := startLoad(addClients(t), true)
 	open, err := alice.logIn(net.IPv4(127, 0, 0, 1))
 	must(t, err)
 	defer open.Close()

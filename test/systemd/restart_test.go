@@ -17,6 +17,7 @@ const (
 // TestRestart restarts the services again and again under load.
 func TestRestart(t *testing.T) {
 	setUp(t)
+	people := addClients(t)
 	for _, c := range []struct {
 		name      string
 		unit      string
@@ -29,7 +30,7 @@ func TestRestart(t *testing.T) {
 		{"reload", front, "reload", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := startLoad(t, c.temporary)
+			l := startLoad(people, c.temporary)
 			for range rounds {
 				l.more(t, betweenRounds)
 				run(t, "", "systemctl", c.verb, c.unit)
