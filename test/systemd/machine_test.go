@@ -153,16 +153,18 @@ func journal(t testing.TB) (all []entry) {
 // showJournal shows the end of the journal when the test has failed, and checks that
 // no password is in it.
 func showJournal(t testing.TB) {
+	begin := time.Now().Format(time.DateTime)
 	t.Cleanup(func() {
-		all := run(t, "", "journalctl", "--no-pager", "--output", "short-monotonic")
+		all := run(t, "", "journalctl", "--no-pager", "--output", "short-monotonic", "--since", begin)
 		for _, p := range passwords {
 			if strings.Contains(all, p) {
 				t.Error("a password is in the journal")
 			}
 		}
 		if t.Failed() {
-			const most = 12000
-			t.Logf("end of the journal:\n%s", all[max(0, len(all)-most):])
+			lines := strings.SplitAfter(all, "\n")
+			const most = 150
+			t.Logf("end of the journal:\n%s", strings.Join(lines[max(0, len(lines)-most):], ""))
 		}
 	})
 }
