@@ -63,6 +63,17 @@ func (x *Index) List() ([]Info, error) {
 	return slices.SortedFunc(maps.Values(all), func(a, b Info) int { return strings.Compare(a.Path, b.Path) }), nil
 }
 
+// InUse gives how many mailboxes are in memory, and how many folders are watched,
+// two for each mailbox. It answers at once, unless the index hangs.
+func (x *Index) InUse() (mailboxes, folders int) {
+	if x.watch != nil {
+		folders = x.watch.Len()
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.mailboxes), folders
+}
+
 // Difference is something that the index said of a mailbox and is not true.
 type Difference struct {
 	Name string // of the file

@@ -91,8 +91,11 @@ type Server struct {
 	base       context.Context // of all sessions
 	cancel     context.CancelFunc
 
+	coming atomic.Int64 // connections that are accepted and not yet sessions
+
 	mu        sync.Mutex
-	closing   bool
+	draining  bool // Drain was called
+	closing   bool // Shutdown was
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
 	running   sync.WaitGroup
@@ -138,7 +141,7 @@ func (s *Server) serve(l net.Listener, implicit bool) error {
 	s.setUp()
 	defer l.Close()
 	s.mu.Lock()
-	if s.closing {
+	if s.closing || s.draining {
 		s.mu.Unlock()
 		return ErrServerClosed
 	}
@@ -150,9 +153,15 @@ func (s *Server) serve(l net.Listener, implicit bool) error {
 		delete(s.listeners, l)
 	}()
 
-	err := accept.Loop(l.Accept, func(conn net.Conn) { s.ServeConn(conn, implicit) },
+	err := accept.Loop(func() (net.Conn, error) {
+		conn, err := l.Accept()
+		if err == nil {
+			s.coming.Add(1)
+		}
+		return conn, err
+	}, func(conn net.Conn) { s.serveConn(conn, implicit) },
 		func(err error) { s.Events.AcceptFailed(l.Addr(), err) })
-	if s.isClosing() {
+	if s.isEnding() {
 		return ErrServerClosed
 	}
 	return err
@@ -162,9 +171,17 @@ func (s *Server) serve(l net.Listener, implicit bool) error {
 // begins with a TLS handshake.
 func (s *Server) ServeConn(conn net.Conn, implicit bool) {
 	s.setUp()
+	s.coming.Add(1)
+	s.serveConn(conn, implicit)
+}
+
+// serveConn is ServeConn of a connection that is counted in coming.
+func (s *Server) serveConn(conn net.Conn, implicit bool) {
 	c := s.newSession(conn)
 	address := addressKey(c.peer.Remote.Addr())
-	if refusal := s.admit(c, address); refusal != nil {
+	refusal := s.admit(c, address)
+	s.coming.Add(-1)
+	if refusal != nil {
 		s.Events.Refused(c.peer, refusal)
 		if !implicit { // nobody can read it before the handshake
 			_ = conn.SetDeadline(time.Now().Add(goodbye))
@@ -209,10 +226,53 @@ func (s *Server) dismiss(c *session, address string) {
 	s.running.Done()
 }
 
-func (s *Server) isClosing() bool {
+func (s *Server) isEnding() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.closing
+	return s.closing || s.draining
+}
+
+// Drain closes the listeners and waits, until ctx is done, for those who are about
+// to log in: it returns when every connection that was accepted has logged in or
+// ended. [Server.Shutdown] comes after it, and would have ended them at once. With
+// listening sockets that others have open too, as those that a service manager
+// passes on, no client is turned away then: the next ones wait in the sockets.
+func (s *Server) Drain(ctx context.Context) {
+	s.setUp()
+	s.mu.Lock()
+	s.draining = true
+	for l := range s.listeners {
+		_ = l.Close()
+	}
+	s.mu.Unlock()
+	look := time.NewTicker(drainLook)
+	defer look.Stop()
+	for s.expects() {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// drainLook is how often Drain looks: a login takes longer.
+const drainLook = 10 * time.Millisecond
+
+// expects says whether there are connections without a login, or may be. A
+// connection is first its listener's, then one that comes, and then a session.
+func (s *Server) expects() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.listeners) > 0 || s.coming.Load() > 0 {
+		return true
+	}
+	for c := range s.sessions {
+		if !c.isServing() {
+			return true
+		}
+	}
+	return false
 }
 
 // Shutdown ends the server in order: it accepts no more connections, ends the

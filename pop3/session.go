@@ -315,6 +315,12 @@ func (c *session) isStopped() bool {
 	return c.stopped
 }
 
+func (c *session) isServing() bool {
+	c.stopping.Lock()
+	defer c.stopping.Unlock()
+	return c.serving
+}
+
 // loginDeadline is when a login must have succeeded.
 func (c *session) loginDeadline() time.Time { return c.begun.Add(c.settings.Limits.Login) }
 

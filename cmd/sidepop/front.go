@@ -39,6 +39,8 @@ type front struct {
 
 	tls *certs.Server
 
+	keeper atomic.Bool // it is reachable
+
 	mu       sync.Mutex
 	settings settings      // the latest
 	stands   chan struct{} // closed when the keeper has told its settings
@@ -68,8 +70,10 @@ func runFront(r *role) error {
 	case <-f.stands:
 	case <-time.After(keeperWait):
 	}
+	var accepting []*inbound.Listener
 	for i := range ls {
-		ls[i].Listener = f.inbound(ls[i])
+		l := f.inbound(ls[i])
+		ls[i].Listener, accepting = l, append(accepting, l)
 	}
 	failed := start(&f.server, ls)
 	for _, l := range ls {
@@ -80,6 +84,7 @@ func runFront(r *role) error {
 	}
 	r.log.Ready(version())
 	r.notify.ready()
+	go f.live(ctx, accepting)
 	return f.run(failed)
 }
 
@@ -96,7 +101,7 @@ func (f *front) listen() ([]listener, error) {
 // confine gives up everything that the front does not need. Its working directory
 // is the folder of the keeper's socket then.
 func (f *front) confine() error {
-	if err := f.config.PrepareRuntime(); err != nil {
+	if err := f.config.PrepareFront(); err != nil {
 		return err
 	}
 	var id *privilege.Identity
@@ -123,8 +128,11 @@ func (f *front) connect(ctx context.Context) {
 	f.client.Path = config.KeeperSocket
 	f.client.Counts = f.counts.wire
 	f.client.Pushed = f.pushed
-	f.client.Keeper = f.log.KeeperReachable
-	f.server = pop3.Server{Backend: &f.client, Events: &frontEvents{f.events, &f.counts}, Settings: f.settings.pop3()}
+	f.client.Keeper = func(err error) {
+		f.keeper.Store(err == nil)
+		f.log.KeeperReachable(err)
+	}
+	f.server = pop3.Server{Backend: &f.client, Events: unprobed{&frontEvents{f.events, &f.counts}}, Settings: f.settings.pop3()}
 	go f.client.Run(ctx)
 }
 
@@ -149,7 +157,7 @@ func (f *front) pushed(data []byte) {
 }
 
 // inbound accepts connections from a listener, through proxies too.
-func (f *front) inbound(l listener) net.Listener {
+func (f *front) inbound(l listener) *inbound.Listener {
 	return &inbound.Listener{
 		Listener: l.Listener,
 		Legacy:   l.legacy,
@@ -185,20 +193,31 @@ func (f *front) run(failed <-chan error) error {
 	case err := <-failed:
 		return err
 	case end := <-ended:
-		f.notify.stopping()
 		f.log.Stopping(end)
 		return f.shutdown()
 	}
 }
 
+// loginGrace is how long those who have connected may take to log in when the front
+// ends: longer than programs take over slow lines, shorter than people.
+const loginGrace = 5 * time.Second
+
+// shutdown lets sessions end. Clients that have not been accepted are the next
+// front's where the sockets are somebody else's too.
 func (f *front) shutdown() error {
 	f.mu.Lock()
 	patience := f.settings.ShutdownTime
 	f.mu.Unlock()
+	f.notify.stopping(patience + roleEnd)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- f.server.Shutdown(ctx) }()
+	go func() {
+		grace, cancel := context.WithTimeout(ctx, loginGrace)
+		defer cancel()
+		f.server.Drain(grace)
+		done <- f.server.Shutdown(ctx)
+	}()
 	select {
 	case err := <-done:
 		if errors.Is(err, context.DeadlineExceeded) {

@@ -43,6 +43,8 @@ type keeper struct {
 	guard    *auth.Guard
 	helpers  helpers
 
+	refusal string // of the configuration that was read last; empty: it holds
+
 	knowing sync.WaitGroup // see know
 	forget  context.CancelFunc
 
@@ -140,9 +142,11 @@ func (k *keeper) answer(number int, held []string, err error) {
 		k.notify.answer(number, err == nil)
 	}
 	if err != nil {
+		k.refusal = err.Error()
 		k.log.ConfigRefused(err)
 		return
 	}
+	k.refusal = ""
 	if len(held) > 0 {
 		k.log.NeedsRestart(held)
 	}
@@ -203,8 +207,11 @@ func (k *keeper) run(l *net.UnixListener) error {
 	}()
 	look := time.NewTicker(certs.LookInterval)
 	defer look.Stop()
+	pulse := time.NewTicker(k.notify.pulse())
+	defer pulse.Stop()
 	k.log.Ready(version())
 	k.notify.ready()
+	k.live()
 	next := make(chan func() (end bool))
 	go func() {
 		for {
@@ -223,6 +230,8 @@ func (k *keeper) run(l *net.UnixListener) error {
 			k.refresh()
 		case <-k.certificates.Changed():
 			k.refresh()
+		case <-pulse.C:
+			k.live()
 		case act := <-next:
 			if act() {
 				return k.shutdown()
@@ -234,12 +243,27 @@ func (k *keeper) run(l *net.UnixListener) error {
 // do does what a signal or the supervisor asks for.
 func (k *keeper) do(end string, line []byte) (ends bool) {
 	if end != "" {
-		k.notify.stopping()
+		k.notify.stopping(roleEnd)
 		k.log.Stopping(end)
 		return true
 	}
+	k.notify.reloading()
 	k.reload(line)
+	k.notify.ready()
+	k.live()
 	return false
+}
+
+// live tells whoever started the keeper what it does, and that it is alive: that its
+// loop runs, which calls this, and that the index answers.
+func (k *keeper) live() {
+	_, folders := k.index.InUse()
+	text := fmt.Sprintf("%s, watched mailboxes: %s", plural(int64(len(k.server.Sessions())), "session"), grouped(int64(folders/2)))
+	if k.refusal != "" {
+		text += "; the configuration was refused and the one before holds: " + k.refusal
+	}
+	k.notify.is(text)
+	k.notify.alive()
 }
 
 // shutdown ends the sessions that the front has left.

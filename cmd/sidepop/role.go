@@ -11,7 +11,6 @@ import (
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -243,47 +242,6 @@ func passedListeners(sockets map[string][]*os.File) (all []listener, err error) 
 		}
 	}
 	return all, nil
-}
-
-// notifier tells whoever started the process how it is (sd_notify(3)). It is
-// connected from the start, since the front soon sees no files.
-type notifier struct{ conn net.Conn }
-
-func newNotifier() *notifier {
-	name := os.Getenv("NOTIFY_SOCKET")
-	if name == "" {
-		return &notifier{}
-	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
-	if err != nil {
-		return &notifier{} // nobody listens
-	}
-	return &notifier{conn}
-}
-
-func (n *notifier) ready()    { n.tell(daemon.SdNotifyReady) }
-func (n *notifier) stopping() { n.tell(daemon.SdNotifyStopping) }
-
-// answer tells `sidepop serve` whether what it has asked for is used now.
-func (n *notifier) answer(number int, used bool) {
-	prefix := configRefused
-	if used {
-		prefix = configUsed
-	}
-	n.tell(prefix + strconv.Itoa(number))
-}
-
-// What the keeper says of a configuration; its number follows. Service managers
-// pass over what they don't know.
-const (
-	configUsed    = "X_SIDEPOP_CONFIGURATION_USED="
-	configRefused = "X_SIDEPOP_CONFIGURATION_REFUSED="
-)
-
-func (n *notifier) tell(state string) {
-	if n.conn != nil {
-		_, _ = n.conn.Write([]byte(state))
-	}
 }
 
 // Descriptors of a session: in the front its connection, that to the keeper and

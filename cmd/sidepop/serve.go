@@ -69,11 +69,10 @@ func serve(file string) error {
 	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Notify(hangups, syscall.SIGHUP)
-	notify := newNotifier()
-	s := &server{config: c, snapshot: snapshot, log: log, listeners: ls, beforeFront: func() {}}
+	s := &server{config: c, snapshot: snapshot, log: log, listeners: ls, beforeFront: func() {}, notify: newNotifier()}
 	s.ready = func() {
 		log.Ready(version())
-		notify.ready()
+		s.notify.ready()
 	}
 	err = s.run(signals, hangups)
 	log.Stopped(err)
@@ -94,6 +93,7 @@ type server struct {
 
 	beforeFront func() // called when the keeper is ready
 	ready       func() // called when both are
+	notify      *notifier
 
 	keeper *supervise.Process // nil before it is started
 	front  *supervise.Process
@@ -135,6 +135,7 @@ func (s *server) run(signals, hangups <-chan os.Signal) error {
 			s.settle(a)
 		case sig := <-signals:
 			s.log.Stopping(sig.String())
+			s.notify.stopping(s.config.Limits.ShutdownTime + 2*roleEnd)
 			return s.stop(signals)
 		}
 	}

@@ -103,7 +103,7 @@ func (t *trial) serve(f *folder, ls []listener, screen *screen, signals <-chan o
 	if err := c.Prepare(); err != nil {
 		return err
 	}
-	s := &server{config: c, snapshot: snapshot, log: log.As("try"), listeners: ls, sentences: f.user}
+	s := &server{config: c, snapshot: snapshot, log: log.As("try"), listeners: ls, sentences: f.user, notify: &notifier{}}
 	s.beforeFront = func() {
 		screen.print(guide)
 		if err := sandbox.Possible(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -20,7 +21,7 @@ const (
 // it is safe to use: what others can change in it would be taken for what sidepop
 // has written. The error is [Problems].
 func (c *Config) PrepareState() error {
-	if err := prepare(c.Index.StateDir, stateMode); err != nil {
+	if err := prepare(c.Index.StateDir, stateMode, os.Geteuid()); err != nil {
 		return Problems{c.Problem("index.state_dir", err.Error())}
 	}
 	return nil
@@ -29,8 +30,15 @@ func (c *Config) PrepareState() error {
 // PrepareRuntime is PrepareState for the folder of the keeper's socket, which is
 // the root directory of the front: nothing else may be in it. The front may look
 // into it.
-func (c *Config) PrepareRuntime() error {
-	err := prepare(c.Runtime, runtimeMode)
+func (c *Config) PrepareRuntime() error { return c.prepareRuntime(os.Geteuid()) }
+
+// PrepareFront is PrepareRuntime for a front: without root's rights it takes a folder
+// of root's, which the keeper or a service manager has made, as well as one of its
+// own.
+func (c *Config) PrepareFront() error { return c.prepareRuntime(os.Geteuid(), 0) }
+
+func (c *Config) prepareRuntime(owners ...int) error {
+	err := prepare(c.Runtime, runtimeMode, owners...)
 	if err == nil {
 		err = onlySocket(c.Runtime)
 	}
@@ -52,8 +60,9 @@ func (c *Config) Prepare() error {
 	return all.asError()
 }
 
-// prepare makes a folder of this process's user, which others can't change.
-func prepare(dir string, mode fs.FileMode) error {
+// prepare makes a folder of this process's user, which others can't change. One that
+// is there may be any of the owners'.
+func prepare(dir string, mode fs.FileMode, owners ...int) error {
 	err := os.MkdirAll(filepath.Dir(dir), 0o755)
 	if err == nil {
 		err = os.Mkdir(dir, mode)
@@ -64,7 +73,7 @@ func prepare(dir string, mode fs.FileMode) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s can't be made by user id %d (%s), expected a folder that it owns: make one, with mode %o", dir, os.Geteuid(), reason(err), mode)
 	}
-	return safe(dir, mode)
+	return safe(dir, mode, owners...)
 }
 
 // CheckFolders is Prepare for folders that are there: it makes none.
@@ -78,9 +87,9 @@ func (c *Config) CheckFolders() error {
 			all = append(all, c.Problem(key, err.Error()))
 		}
 	}
-	folder("index.state_dir", c.Index.StateDir, func() error { return safe(c.Index.StateDir, stateMode) })
+	folder("index.state_dir", c.Index.StateDir, func() error { return safe(c.Index.StateDir, stateMode, os.Geteuid()) })
 	folder("runtime_dir", c.Runtime, func() error {
-		if err := safe(c.Runtime, runtimeMode); err != nil {
+		if err := safe(c.Runtime, runtimeMode, os.Geteuid()); err != nil {
 			return err
 		}
 		return onlySocket(c.Runtime)
@@ -88,9 +97,9 @@ func (c *Config) CheckFolders() error {
 	return all.asError()
 }
 
-// safe finds out whether a folder is this process's user's, and others can't
-// change it.
-func safe(dir string, mode fs.FileMode) error {
+// safe finds out whether a folder is one of the owners', of which the first is this
+// process's user, and others can't change it.
+func safe(dir string, mode fs.FileMode, owners ...int) error {
 	f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("%s can't be opened by user id %d (%s), expected a folder of its own", dir, os.Geteuid(), reason(err))
@@ -102,7 +111,7 @@ func safe(dir string, mode fs.FileMode) error {
 	}
 	uid, owner := os.Geteuid(), int(fi.Sys().(*syscall.Stat_t).Uid)
 	switch {
-	case owner != uid:
+	case !slices.Contains(owners, owner):
 		return fmt.Errorf("%s belongs to user id %d, expected a folder of user id %d: chown -R %d %s, if nothing else uses it", dir, owner, uid, uid, dir)
 	case fi.Mode().Perm()&0o022 != 0:
 		return fmt.Errorf("%s has mode %#o, expected a folder that only its owner can change: chmod %o %s", dir, fi.Mode().Perm(), mode, dir)

@@ -46,10 +46,10 @@ type Listener struct {
 	Refused func(proxy, local net.Addr, reason error)
 
 	begin    sync.Once
-	end      sync.Once
 	accepted chan result
 	closed   chan struct{}
-	waiting  chan struct{} // has one for each that is waited for
+	waiting  chan struct{}  // has one for each that is waited for
+	headers  sync.WaitGroup // the same
 }
 
 // result is what accepting came to.
@@ -69,10 +69,11 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements [net.Listener].
+// Close implements [net.Listener]. Connections that were accepted before it are given
+// to Accept yet, also those whose header is waited for: their clients believe to be
+// connected. Only then Accept fails.
 func (l *Listener) Close() error {
 	l.setUp()
-	l.end.Do(func() { close(l.closed) })
 	return l.Listener.Close()
 }
 
@@ -89,7 +90,8 @@ func (l *Listener) run() {
 	for {
 		conn, err := l.Listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
-			l.end.Do(func() { close(l.closed) })
+			l.headers.Wait()
+			close(l.closed)
 			return
 		}
 		t, ok := conn.(*net.TCPConn)
@@ -104,16 +106,8 @@ func (l *Listener) run() {
 	}
 }
 
-// give hands over what was accepted. When the listener is closed nobody takes it.
-func (l *Listener) give(r result) {
-	select {
-	case l.accepted <- r:
-	case <-l.closed:
-		if r.conn != nil {
-			_ = r.conn.Close()
-		}
-	}
-}
+// give hands over what was accepted, to somebody who accepts until the end.
+func (l *Listener) give(r result) { l.accepted <- r }
 
 // direct is a client's own connection.
 func (l *Listener) direct(conn *net.TCPConn) net.Conn {
@@ -133,7 +127,7 @@ func (l *Listener) await(conn *net.TCPConn) {
 		l.refuse(conn, errTooMany)
 		return
 	}
-	go func() {
+	l.headers.Go(func() {
 		relayed, err := l.relayed(conn)
 		<-l.waiting
 		switch {
@@ -144,7 +138,7 @@ func (l *Listener) await(conn *net.TCPConn) {
 		default:
 			l.refuse(conn, err)
 		}
-	}()
+	})
 }
 
 func (l *Listener) refuse(conn *net.TCPConn, reason error) {
