@@ -99,5 +99,5 @@ func (l *load) end(t testing.TB, least int64) {
 	for _, err := range l.errors {
 		t.Error(err)
 	}
-	t.Logf("%d sessions, %d failed; the slowest took %v", l.done.Load(), len(l.errors), l.slowest.Round(time.Millisecond))
+	t.Logf("figure: %s: %d sessions, %d failed; the slowest took %v", t.Name(), l.done.Load(), len(l.errors), l.slowest.Round(time.Millisecond))
 }
