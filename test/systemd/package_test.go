@@ -75,8 +75,10 @@ func TestRemove(t *testing.T) {
 	if _, err := net.Dial("tcp", pop3sAddress); err == nil {
 		t.Errorf("%s listens without the package", pop3sAddress)
 	}
-	if left := strings.TrimSpace(run(t, "", "systemctl", "list-units", "--all", "--plain", "--no-legend", "sidepop*")); !regexp.MustCompile(`^sidepop-test\.service .*$`).MatchString(left) {
-		t.Errorf("units after the removal:\n%s", left)
+	for _, unit := range []string{front, keeper, pop3sSocket, keeperSocket} {
+		if state := property(t, unit, "ActiveState"); state != "inactive" {
+			t.Errorf("%s is %s without the package", unit, state)
+		}
 	}
 	for _, kept := range []string{configFile, "/etc/pam.d/sidepop", "/var/lib/sidepop"} {
 		if !exists(kept) {

@@ -60,8 +60,9 @@ func TestStop(t *testing.T) {
 		must(t, leaving.command(command, "+OK"))
 	}
 	must(t, open.command("NOOP", "+OK"))
+	must(t, open.expect(statusTemporary))
 	if line, err := open.ReadLine(); err == nil {
-		t.Errorf("the open session got %q, want its end", line)
+		t.Errorf("the open session got %q after it was told of its end", line)
 	}
 	if took := time.Since(begin); took < patience-time.Second || took > patience+5*time.Second {
 		t.Errorf("the open session lasted %v, want %v", took, patience)
