@@ -25,8 +25,23 @@ type manager struct {
 	roles   map[string]*program
 }
 
-// manage prepares a server of two services.
+// manage starts a server of two services.
 func (s *site) manage(tables string, tolerated ...string) *manager {
+	s.t.Helper()
+	m := s.managerOf(tables, tolerated...)
+	for _, role := range []string{roleKeeper, roleFront} {
+		m.begin(role)
+	}
+	s.t.Cleanup(func() {
+		for _, role := range []string{roleFront, roleKeeper} {
+			m.end(role, syscall.SIGTERM)
+		}
+	})
+	return m
+}
+
+// managerOf prepares a server of two services.
+func (s *site) managerOf(tables string, tolerated ...string) *manager {
 	s.t.Helper()
 	m := &manager{server: s.prepare(tables, tolerated...), sockets: make(map[string][]*os.File), names: make(map[string][]string), roles: make(map[string]*program)}
 	for i, address := range []string{m.pop3, m.pop3s} {
@@ -47,14 +62,6 @@ func (s *site) manage(tables string, tolerated ...string) *manager {
 		must(s.t, os.Chmod(path, 0o660))
 	}
 	m.add(roleKeeper, "keeper", l)
-	for _, role := range []string{roleKeeper, roleFront} {
-		m.begin(role)
-	}
-	s.t.Cleanup(func() {
-		for _, role := range []string{roleFront, roleKeeper} {
-			m.end(role, syscall.SIGTERM)
-		}
-	})
 	return m
 }
 

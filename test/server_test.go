@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -166,13 +167,19 @@ func (s *site) prepare(tables string, tolerated ...string) *server {
 	return srv
 }
 
-// start starts a process that writes to the log.
-func (s *server) start(cmd *exec.Cmd) *program {
+// start starts a process that writes to the log, or to what its standard output, and
+// error, are instead.
+func (s *server) start(cmd *exec.Cmd, files ...*os.File) *program {
 	s.t.Helper()
 	log, err := os.OpenFile(s.log, os.O_WRONLY|os.O_APPEND, 0)
 	must(s.t, err)
 	defer log.Close()
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
+	for i, to := range []*io.Writer{&cmd.Stdout, &cmd.Stderr} {
+		if i < len(files) {
+			*to = files[i]
+		}
+	}
 	must(s.t, cmd.Start())
 	p := &program{process: cmd.Process, exited: make(chan struct{})}
 	go func() {

@@ -130,7 +130,9 @@ func (f *front) connect(ctx context.Context) {
 	f.client.Pushed = f.pushed
 	f.client.Keeper = func(err error) {
 		f.keeper.Store(err == nil)
-		f.log.KeeperReachable(err)
+		if !f.oneOfMany || err != nil {
+			f.log.KeeperReachable(err)
+		}
 	}
 	f.server = pop3.Server{Backend: &f.client, Events: unprobed{&frontEvents{f.events, &f.counts}}, Settings: f.settings.pop3()}
 	go f.client.Run(ctx)
@@ -180,6 +182,17 @@ func addrPort(a net.Addr) netip.AddrPort {
 // run serves until a signal. What a hangup or the supervisor would tell, the
 // keeper tells.
 func (f *front) run(failed <-chan error) error {
+	select {
+	case err := <-failed:
+		return err
+	case end := <-f.ended():
+		f.log.Stopping(end)
+		return f.shutdown()
+	}
+}
+
+// ended waits for a signal to end, or for the end of the supervisor.
+func (f *front) ended() <-chan string {
 	ended := make(chan string, 1)
 	go func() {
 		for {
@@ -189,13 +202,7 @@ func (f *front) run(failed <-chan error) error {
 			}
 		}
 	}()
-	select {
-	case err := <-failed:
-		return err
-	case end := <-ended:
-		f.log.Stopping(end)
-		return f.shutdown()
-	}
+	return ended
 }
 
 // loginGrace is how long those who have connected may take to log in when the front

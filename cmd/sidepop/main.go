@@ -11,7 +11,7 @@
 //
 //   - serve.go: reading the configuration, opening sockets, starting the roles;
 //     nothing that a client or a mail owner wrote is read;
-//   - front.go up to sandbox.Front: the same;
+//   - front.go and inetd*.go up to sandbox.Front: the same;
 //   - keeper*.go: passwd files, TLS keys, the index's own files; everything in a
 //     Maildir within privilege.As, as its owner, with the capabilities that
 //     internal/sandbox names;
@@ -42,7 +42,7 @@ const (
 // be given up: see privilege.As.
 func main() {
 	status := make(chan int)
-	go func() { status <- run(os.Args[1:], os.Stdout, os.Stderr) }()
+	go func() { status <- run(os.Args[1:], os.Stdout, standardError(os.Args[1:])) }()
 	os.Exit(<-status)
 }
 
@@ -133,7 +133,7 @@ To see it work, without any set-up:   sidepop try`,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("sidepop {{.Version}}\n")
-	root.AddCommand(serveCommand(), keeperCommand(), frontCommand(), tryCommand(), indexCommand(), sessionsCommand(),
+	root.AddCommand(serveCommand(), keeperCommand(), frontCommand(), inetdCommand(), tryCommand(), indexCommand(), sessionsCommand(),
 		checkCommand(), authCommand())
 	return root
 }

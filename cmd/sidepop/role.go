@@ -26,6 +26,8 @@ type roleOptions struct {
 	file       string // the configuration
 	supervised bool   // by this program, not by a service manager
 	sentences  string // tell of this user's sessions in sentences, on standard output
+	apart      bool   // standard error is not for the log
+	oneOfMany  bool   // processes of the same kind: what is usual is not logged
 }
 
 // roleCommand is `sidepop front` or `sidepop keeper`.
@@ -99,7 +101,7 @@ func begin(name string, o roleOptions) (*role, error) {
 	if r.config, err = r.configuration(); err != nil {
 		return nil, err
 	}
-	if r.log, r.events, err = newLog(r.config, name, o.sentences); err != nil {
+	if r.log, r.events, err = newLog(r.config, name, o); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -123,18 +125,22 @@ func (r *role) configuration() (*config.Config, error) {
 
 // newLog makes a role's log. Where there are sentences, the log has only what a
 // person can't go without.
-func newLog(c *config.Config, role, sentences string) (*maillog.Log, events, error) {
+func newLog(c *config.Config, role string, o roleOptions) (log *maillog.Log, told events, err error) {
 	level, format := c.Log.Level, c.Log.Format
-	if sentences != "" {
+	if o.sentences != "" {
 		level, format = "warn", "text"
 	}
-	log, err := maillog.New(os.Stderr, level, format)
+	if o.apart {
+		log, err = maillog.NewApart(level)
+	} else {
+		log, err = maillog.New(os.Stderr, level, format)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	log = log.As(role)
-	if sentences != "" {
-		return log, &words{screen: newScreen(os.Stdout), user: sentences}, nil
+	if o.sentences != "" {
+		return log, &words{screen: newScreen(os.Stdout), user: o.sentences}, nil
 	}
 	return log, log, nil
 }
@@ -166,7 +172,9 @@ func (r *role) sandboxed(all sandbox.Measures) {
 		}
 		missing = append(missing, text)
 	}
-	r.log.Sandboxed(held, missing, r.root)
+	if !r.oneOfMany || r.root && len(missing) > 0 {
+		r.log.Sandboxed(held, missing, r.root)
+	}
 }
 
 // unconfined says that the role does without its sandbox: in a trial by somebody

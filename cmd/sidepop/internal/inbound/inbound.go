@@ -146,6 +146,28 @@ func (l *Listener) refuse(conn *net.TCPConn, reason error) {
 	_ = conn.Close()
 }
 
+// Take is Accept for a connection that somebody else has accepted. It waits for the
+// header, and closes what can't be used.
+func (l *Listener) Take(conn net.Conn) (net.Conn, error) {
+	t, ok := conn.(*net.TCPConn)
+	if !ok {
+		return conn, nil
+	}
+	if !l.Proxy(address(t.RemoteAddr())) {
+		return l.direct(t), nil
+	}
+	relayed, err := l.relayed(t)
+	switch {
+	case err == nil:
+		return relayed, nil
+	case errors.Is(err, errSilent):
+		_ = t.Close()
+	default:
+		l.refuse(t, err)
+	}
+	return nil, err
+}
+
 // relayed reads the header of a connection.
 func (l *Listener) relayed(conn *net.TCPConn) (net.Conn, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(headerWait)); err != nil {

@@ -26,7 +26,7 @@ func setFormat(logger *logrus.Logger, w io.Writer, format string) {
 	case "text":
 		logger.SetFormatter(textFormat{})
 	case "journald":
-		logger.SetFormatter(journalFormat{})
+		logger.SetFormatter(newJournalFormat(journalSocket))
 	default:
 		logger.SetFormatter(jsonFormat{})
 	}
@@ -171,40 +171,4 @@ func quote(value string) string {
 		return value
 	}
 	return `"` + strings.ReplaceAll(value, `"`, `\"`) + `"`
-}
-
-// journalFormat sends entries to the journal by its own protocol. It formats
-// nothing, unless the journal does not take an entry: better in the wrong shape
-// than lost.
-type journalFormat struct{}
-
-// Format implements [logrus.Formatter].
-func (journalFormat) Format(e *logrus.Entry) ([]byte, error) {
-	if err := journal.Send(line(e), priorities[e.Level], journalFields(e)); err != nil {
-		return textFormat{}.Format(e)
-	}
-	return nil, nil
-}
-
-// fieldPrefix keeps sidepop's fields apart from those of others
-// (systemd.journal-fields(7)).
-const fieldPrefix = "SIDEPOP_"
-
-// journalFields has the message by itself too, for filters.
-func journalFields(e *logrus.Entry) map[string]string {
-	fields := map[string]string{"SYSLOG_IDENTIFIER": "sidepop", fieldPrefix + "EVENT": e.Message}
-	for name, value := range e.Data {
-		fields[fieldPrefix+strings.ToUpper(name)] = fmt.Sprint(value)
-	}
-	return fields
-}
-
-var priorities = map[logrus.Level]journal.Priority{
-	logrus.PanicLevel: journal.PriCrit,
-	logrus.FatalLevel: journal.PriCrit,
-	logrus.ErrorLevel: journal.PriErr,
-	logrus.WarnLevel:  journal.PriWarning,
-	logrus.InfoLevel:  journal.PriInfo,
-	logrus.DebugLevel: journal.PriDebug,
-	logrus.TraceLevel: journal.PriDebug,
 }

@@ -151,6 +151,9 @@ func DescribeTLS(s *tls.ConnectionState) string {
 	if s == nil {
 		return "none"
 	}
+	if s.Version == 0 { // another program has ended it and says no more
+		return "ended before"
+	}
 	version := strings.ReplaceAll(tls.VersionName(s.Version), " ", "")
 	if s.CipherSuite == 0 { // a proxy did not say
 		return version

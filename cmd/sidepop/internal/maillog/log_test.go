@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -205,29 +204,6 @@ func TestJSON(t *testing.T) {
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("\n got %v\nwant %v", got, want)
-	}
-}
-
-func TestJournalFields(t *testing.T) {
-	var b bytes.Buffer
-	l, err := New(&b, "info", "journald")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := l.peer(peer, logrus.Fields{"user": Escape("x\nPRIORITY=0")})
-	e.Message = "login"
-	fields := journalFields(e)
-	want := []string{
-		"SIDEPOP_EVENT", "SIDEPOP_LOCAL", "SIDEPOP_REMOTE", "SIDEPOP_SESSION", "SIDEPOP_TLS", "SIDEPOP_USER", "SYSLOG_IDENTIFIER",
-	}
-	if got := slices.Sorted(maps.Keys(fields)); !slices.Equal(got, want) {
-		t.Errorf("fields: %v", got)
-	}
-	if got := fields["SIDEPOP_USER"]; got != `x\nPRIORITY=0` {
-		t.Errorf("user: %q", got)
-	}
-	if got := line(e); !strings.HasPrefix(got, `login session=S1 user="x\nPRIORITY=0" remote=`) {
-		t.Errorf("message: %s", got)
 	}
 }
 
