@@ -17,6 +17,14 @@ import (
 // errTooLong refuses a login that no account can have.
 var errTooLong = fmt.Errorf("%w: longer than the keeper is asked for", pop3.ErrCredentials)
 
+var (
+	// errGone: the keeper has ended, or does not want to answer.
+	errGone = errors.New("the keeper closed the connection")
+
+	// errEnding: the keeper ends, and has not decided about a login.
+	errEnding = errors.New("the keeper is ending")
+)
+
 // link is the front's end of a session's connection.
 type link struct{ *conn }
 
@@ -68,7 +76,7 @@ func (l *link) broke(what string, err error) error {
 	_ = l.Close()
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE):
-		err = errors.New("the keeper closed the connection")
+		err = errGone
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = errors.New("the keeper does not answer in time")
 	case isViolation(err):

@@ -54,4 +54,7 @@ const (
 	verbSigned    // request, signature
 	verbNotSigned // request, reason
 	verbAskCounts // request
+
+	// Another answer to a login: the keeper ends, and the next one is to be asked.
+	verbEnding // nothing
 )
