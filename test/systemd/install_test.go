@@ -36,7 +36,7 @@ func TestInstall(t *testing.T) {
 		switch {
 		case !fromSidepop:
 		case event == "login" && (e["SIDEPOP_REMOTE"] == nil || e["SIDEPOP_SESSION"] == nil || e["SIDEPOP_MECH"] == nil ||
-			!strings.HasPrefix(e["SIDEPOP_TLS"].(string), "TLS 1.3")):
+			!strings.HasPrefix(e["SIDEPOP_TLS"].(string), "TLS1.3 ")):
 			t.Errorf("a login without its fields: %v", e)
 		case e["PRIORITY"].(string) < "5" && !tolerated[event]:
 			t.Errorf("unexpected in the journal: %v", e)
