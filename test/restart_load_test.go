@@ -23,6 +23,8 @@ type manager struct {
 	sockets map[string][]*os.File // of each role, with names
 	names   map[string][]string
 	roles   map[string]*program
+
+	environment map[string][]string // of each role, beside this process's
 }
 
 // manage starts a server of two services.
@@ -83,6 +85,7 @@ func (m *manager) begin(role string) {
 	m.t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh", sidepop(m.t), role, "--config", m.config)
 	cmd.Env = append(os.Environ(), fmt.Sprint("LISTEN_FDS=", len(m.sockets[role])), "LISTEN_FDNAMES="+strings.Join(m.names[role], ":"))
+	cmd.Env = append(cmd.Env, m.environment[role]...)
 	cmd.ExtraFiles = m.sockets[role]
 	m.roles[role] = m.start(cmd)
 }

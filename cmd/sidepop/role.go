@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/spf13/cobra"
@@ -36,7 +37,8 @@ func roleCommand(name, short, long string, run func(*role) error) *cobra.Command
 	cmd := &cobra.Command{
 		Use: name, Short: short, Long: long,
 		Args: cobra.NoArgs,
-		RunE: running(func(*cobra.Command, []string) error {
+		RunE: running(func(*cobra.Command, []string) (err error) {
+			defer slowly(&err, !o.supervised && os.Getenv("LISTEN_FDS") != "")()
 			r, err := begin(name, o)
 			if err != nil {
 				return err
@@ -57,6 +59,20 @@ func roleCommand(name, short, long string, run func(*role) error) *cobra.Command
 		_ = flags.MarkHidden(name) // they are for `sidepop serve` and `sidepop try`
 	}
 	return cmd
+}
+
+// shortestRun is how long a role that fails runs at least, if it is started by
+// connections: those that wait would start it again at once, without end.
+const shortestRun = time.Second
+
+// slowly begins to count that time. What it gives waits for the rest of it.
+func slowly(err *error, activated bool) func() {
+	begun := time.Now()
+	return func() {
+		if activated && *err != nil {
+			time.Sleep(time.Until(begun.Add(shortestRun)))
+		}
+	}
 }
 
 // supervisedFlag is [supervise.Supervised] as a flag's name.
