@@ -134,7 +134,8 @@ To see it work, without any set-up:   sidepop try`,
 	}
 	root.SetVersionTemplate("sidepop {{.Version}}\n")
 	root.AddCommand(serveCommand(), keeperCommand(), frontCommand(), inetdCommand(), tryCommand(), indexCommand(), sessionsCommand(),
-		checkCommand(), authCommand())
+		checkCommand(), authCommand(), completionCommand())
+	addCompletions(root)
 	return root
 }
 

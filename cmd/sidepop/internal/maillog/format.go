@@ -124,7 +124,7 @@ func appendText(b []byte, s string) []byte {
 var fieldOrder = []string{
 	"session", "user", "mech", "remote", "local", "tls", "protocol", "path", "maildir", "command",
 	"messages", "mailboxes", "done", "total",
-	"top", "retr", "dele", "octets", "seconds", "reason", "error",
+	"top", "retr", "dele", "octets", "seconds", "failure", "reason", "error",
 }
 
 // textFormat is for people: time, level, message, fields.

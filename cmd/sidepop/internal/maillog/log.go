@@ -20,6 +20,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"sidepop/auth"
 	"sidepop/pop3"
 )
 
@@ -95,15 +96,35 @@ func (l *Log) MasterLogin(p pop3.Peer, mechanism, master, user string) {
 }
 
 // LoginFailed implements [pop3.Events]. What the operator has to mend is an
-// error in the log, what clients do wrong is not.
+// error in the log, what clients do wrong is not. The field failure is for programs
+// that ban addresses: reasons are for people, and may change.
 func (l *Log) LoginFailed(p pop3.Peer, mechanism, user string, err error) {
 	level := logrus.InfoLevel
 	if errors.Is(err, pop3.ErrTemporary) || errors.Is(err, pop3.ErrPermanent) {
 		level = logrus.ErrorLevel
 	}
 	l.peer(p, logrus.Fields{
-		"mech": Escape(mechanism), "user": Escape(user), "reason": escapeError(err),
+		"mech": Escape(mechanism), "user": Escape(user), "failure": failure(err), "reason": escapeError(err),
 	}).Log(level, "login failed")
+}
+
+// failure is the kind of a failed login: what the client was told by code, and where
+// that tells it nothing, whose fault it is.
+func failure(err error) string {
+	var told *pop3.Error
+	switch {
+	case !errors.As(err, &told), told.Code == pop3.ErrTemporary.Code:
+		return "temporary"
+	case told.Code == pop3.ErrPermanent.Code:
+		return "permanent"
+	case told.Code != pop3.ErrCredentials.Code:
+		return strings.ToLower(told.Code) // the password was right
+	case errors.Is(err, auth.ErrDenied):
+		return "denied"
+	case errors.Is(err, auth.ErrProtocol):
+		return "protocol"
+	}
+	return "credentials"
 }
 
 // Failed implements [pop3.Events].

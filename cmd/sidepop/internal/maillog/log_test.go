@@ -15,6 +15,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"sidepop/auth"
 	"sidepop/index/store"
 	"sidepop/index/watch"
 	"sidepop/pop3"
@@ -64,9 +65,27 @@ func TestText(t *testing.T) {
 			l.LoginFailed(peer, "USER", "x\nlogin user=\"root\" y=1", fmt.Errorf("%w: no\x1b", pop3.ErrCredentials))
 		},
 			"info    login failed " + who + ` user="x\nlogin user=\"root\" y=1" mech=USER ` + where +
-				` reason="[AUTH] authentication failed: no\x1b"`},
+				` failure=credentials reason="[AUTH] authentication failed: no\x1b"`},
+		{func(l *Log) {
+			l.LoginFailed(plain, "PLAIN", "a", fmt.Errorf("%w: %w", pop3.ErrCredentials, auth.ErrDenied))
+		},
+			`info    login failed session=S2 user=a mech=PLAIN remote=none local=none tls=none` +
+				` failure=denied reason="[AUTH] authentication failed: login not allowed"`},
+		{func(l *Log) {
+			l.LoginFailed(plain, "PLAIN", "a", fmt.Errorf("%w: %w", pop3.ErrCredentials, auth.ErrProtocol))
+		},
+			`info    login failed session=S2 user=a mech=PLAIN remote=none local=none tls=none` +
+				` failure=protocol reason="[AUTH] authentication failed: malformed SASL response"`},
+		{func(l *Log) { l.LoginFailed(plain, "USER", "a", pop3.ErrInUse) },
+			`info    login failed session=S2 user=a mech=USER remote=none local=none tls=none` +
+				` failure=in-use reason="[IN-USE] the maildrop is in use by another session"`},
+		{func(l *Log) { l.LoginFailed(plain, "USER", "a", pop3.ErrPermanent) },
+			`error   login failed session=S2 user=a mech=USER remote=none local=none tls=none` +
+				` failure=permanent reason="[SYS/PERM] the server is not set up for this account"`},
+		{func(l *Log) { l.LoginFailed(plain, "USER", "a", errors.New("e")) },
+			`info    login failed session=S2 user=a mech=USER remote=none local=none tls=none failure=temporary reason=e`},
 		{func(l *Log) { l.LoginFailed(plain, "USER", "", fmt.Errorf("%w: gone", pop3.ErrTemporary)) },
-			`error   login failed session=S2 user="" mech=USER remote=none local=none tls=none reason="[SYS/TEMP] temporary failure, try again later: gone"`},
+			`error   login failed session=S2 user="" mech=USER remote=none local=none tls=none failure=temporary reason="[SYS/TEMP] temporary failure, try again later: gone"`},
 		{func(l *Log) { l.Failed(plain, "a", "RETR", errors.New("e")) },
 			`error   session fault session=S2 user=a remote=none local=none tls=none command=RETR reason=e`},
 		{func(l *Log) {
@@ -200,7 +219,8 @@ func TestJSON(t *testing.T) {
 	delete(got, "time")
 	want := map[string]any{
 		"level": "info", "message": "login failed", "session": "S1", "user": `x\n{"\xff\u202e`, "mech": "USER",
-		"remote": "[2001:db8::1]:4000", "local": "192.0.2.1:110", "tls": "TLS1.3 TLS_AES_128_GCM_SHA256", "reason": "e",
+		"remote": "[2001:db8::1]:4000", "local": "192.0.2.1:110", "tls": "TLS1.3 TLS_AES_128_GCM_SHA256",
+		"failure": "temporary", "reason": "e",
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("\n got %v\nwant %v", got, want)
