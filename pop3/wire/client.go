@@ -6,8 +6,6 @@ import (
 	"net"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"sidepop/pop3"
 )
 
@@ -124,8 +122,8 @@ func (c *Client) enter(ctx context.Context, request func(*buffer) []byte) (l *li
 // maildrop or an error, after which the link is closed.
 func (c *Client) logIn(ctx context.Context, l *link, b *buffer, q []byte) (challenge []byte, m pop3.Maildrop, err error) {
 	in, err := l.ask(ctx, MaxLogin, b, q, false)
-	if errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
-		err = errEnding // it has closed the connection without reading
+	if isReset(err) {
+		err = errEnding
 	}
 	if err != nil {
 		return nil, nil, l.broke("login", err)

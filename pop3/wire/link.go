@@ -71,11 +71,17 @@ func (l *link) ask(ctx context.Context, wait time.Duration, b *buffer, q []byte,
 	return received{}, context.Cause(ctx)
 }
 
+// isReset says whether an error is that of a connection that the keeper has closed
+// without reading what it was sent.
+func isReset(err error) bool {
+	return errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
+}
+
 // broke closes a link that can't be used any more, because of err, and says so.
 func (l *link) broke(what string, err error) error {
 	_ = l.Close()
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE):
+	case errors.Is(err, io.EOF), isReset(err):
 		err = errGone
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = errors.New("the keeper does not answer in time")

@@ -104,6 +104,9 @@ func (f *frontControl) sign(id identity, scheme int, digest []byte) ([]byte, err
 	p := append(appendUint(b.begin(verbSign), request), id[:]...)
 	err := f.tell(appendBytes(appendUint(p, scheme), digest))
 	b.free()
+	if isReset(err) {
+		err = errGone
+	}
 	if err == nil {
 		select {
 		case s := <-answer:
