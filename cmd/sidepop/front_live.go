@@ -11,15 +11,15 @@ import (
 	"sidepop/pop3"
 )
 
-// live tells whoever started the front what it does, and that it is alive, until ctx
-// is done.
+// live tells whoever started the front what it does, and that it is alive where that
+// is to be told, until ctx is done.
 func (f *front) live(ctx context.Context, ls []*inbound.Listener) {
 	pulse := f.notify.pulse()
 	next := time.NewTicker(pulse)
 	defer next.Stop()
 	for {
 		f.notify.is(f.status())
-		if f.accepts(ctx, ls, pulse) {
+		if f.notify.watchdog > 0 && f.accepts(ctx, ls, pulse) {
 			f.notify.alive()
 		}
 		select {

@@ -64,6 +64,7 @@ func runInetd(r *role, c inetdClient) error {
 		return err
 	}
 	defer conn.Close()
+	r.closeSockets() // systemd passes the connection on a second time
 	f := &front{role: r, settings: settingsOf(r.config)}
 	if err := f.confine(); err != nil {
 		return err

@@ -44,6 +44,9 @@ func roleCommand(name, short, long string, run func(*role) error) *cobra.Command
 				return err
 			}
 			err = run(r)
+			if err != nil {
+				r.notify.is(err.Error()) // which "systemctl status" shows until the next start
+			}
 			if errors.As(err, new(config.Problems)) && !o.supervised {
 				return err // for a person, as at any start
 			}
@@ -115,6 +118,7 @@ func begin(name string, o roleOptions) (*role, error) {
 	}
 	nameProcess(name)
 	if r.config, err = r.configuration(); err != nil {
+		r.notify.is(err.Error())
 		return nil, err
 	}
 	if r.log, r.events, err = newLog(r.config, name, o); err != nil {
@@ -236,6 +240,15 @@ func passedSockets() map[string][]*os.File {
 		sockets[f.Name()] = append(sockets[f.Name()], f)
 	}
 	return sockets
+}
+
+// closeSockets closes those that were passed on.
+func (r *role) closeSockets() {
+	for _, files := range r.sockets {
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}
 }
 
 // Names of the roles.

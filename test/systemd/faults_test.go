@@ -27,8 +27,8 @@ func TestConfiguration(t *testing.T) {
 	if r := try(t, "", "systemctl", "restart", keeper); r.status == 0 {
 		t.Error("the keeper starts with a mistake in the configuration")
 	}
-	await(t, "systemctl status says what is wrong", func() bool {
-		return strings.Contains(try(t, "", "systemctl", "status", "--no-pager", "--full", keeper).output, where)
+	await(t, "the status of a keeper that can't start says why", func() bool {
+		return property(t, keeper, "SubState") == "auto-restart" && strings.Contains(property(t, keeper, "StatusText"), where)
 	})
 
 	configure(t, mistake[:2]...)

@@ -251,3 +251,17 @@ func TestCheckFolders(t *testing.T) {
 		}
 	}
 }
+
+// TestPrepareOwners: a folder may be any of the owners', and nobody else's.
+func TestPrepareOwners(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("root is needed, to give folders away")
+	}
+	dir := inPlace(t, func(dir string) error { return firstError(os.Mkdir(dir, 0o755), os.Chown(dir, 1, 1)) })
+	if err := prepare(dir, runtimeMode, 0, 1); err != nil {
+		t.Error(err)
+	}
+	if err := prepare(dir, runtimeMode, 0, 2); err == nil || !strings.Contains(err.Error(), "belongs to user id 1") {
+		t.Errorf("of somebody else: %v", err)
+	}
+}

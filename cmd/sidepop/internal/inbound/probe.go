@@ -11,8 +11,8 @@ import (
 )
 
 // Probe finds out whether connections are served: it has one accepted, on which
-// nothing comes, and returns when it is read from, written to or closed. Its end is told of
-// as that of any other; [IsProbe] tells it apart.
+// nothing comes, and returns when it is read from, written to or closed. It is told of
+// as any other connection; [IsProbe] tells it apart.
 func (l *Listener) Probe(ctx context.Context) error {
 	l.setUp()
 	p := &probe{seen: make(chan struct{})}
