@@ -31,7 +31,7 @@ func notices(text string) []string {
 		}
 		holder = strings.TrimRight(strings.TrimPrefix(holder, "by "), " .")
 		if holder != "" {
-			found = append(found, strings.TrimSpace(m[1]+" "+holder))
+			found = append(found, strings.TrimSpace(strings.TrimSpace(m[1])+" "+holder))
 		}
 	}
 	return found

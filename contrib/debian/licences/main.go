@@ -62,12 +62,11 @@ type part struct {
 
 var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying)(\.txt|\.md)?$`)
 
-// findParts finds the folders with licences, those below others after them, as
-// the last paragraph that matches a file is the one that holds.
+// findParts finds the folders with licences and who has the copyright of what is in
+// them. One below another comes after it: of the paragraphs that match a file the
+// last holds.
 func findParts(tree fs.FS) ([]*part, error) {
 	var parts []*part
-	// The walk comes to a folder before what is in it, but to its files in the
-	// order of their names: hence by folder.
 	err := fs.WalkDir(tree, "vendor", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return err
