@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,9 +163,11 @@ func showJournal(t testing.TB) {
 			}
 		}
 		if t.Failed() {
-			lines := strings.SplitAfter(all, "\n")
+			lines := slices.DeleteFunc(strings.SplitAfter(all, "\n"), func(line string) bool {
+				return strings.Contains(line, " login session=") || strings.Contains(line, " session closed ") // thousands
+			})
 			const most = 150
-			t.Logf("end of the journal:\n%s", strings.Join(lines[max(0, len(lines)-most):], ""))
+			t.Logf("end of the journal, without logins:\n%s", strings.Join(lines[max(0, len(lines)-most):], ""))
 		}
 	})
 }

@@ -7,8 +7,10 @@ import (
 )
 
 const (
+	// leastSessions are those of TestRestart in all.
 	leastSessions = 2000
-	rounds        = 6 // of what is done to a service under load
+
+	rounds = 6 // of what is done to a service under load
 
 	// betweenRounds is how many sessions there are before the next.
 	betweenRounds = 100
@@ -18,24 +20,23 @@ const (
 func TestRestart(t *testing.T) {
 	setUp(t)
 	people := addClients(t)
-	for _, c := range []struct {
-		name      string
-		unit      string
-		verb      string
-		temporary bool
+	cases := []struct {
+		name, unit, verb string
+		temporary        bool // see load
 	}{
 		{"front", front, "restart", false},
 		{"keeper", keeper, "restart", true},
 		{"stop", front, "stop", false}, // the next connection starts it
 		{"reload", front, "reload", false},
-	} {
+	}
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			l := startLoad(people, c.temporary)
 			for range rounds {
 				l.more(t, betweenRounds)
 				run(t, "", "systemctl", c.verb, c.unit)
 			}
-			l.end(t, leastSessions/4)
+			l.end(t, leastSessions/int64(len(cases)))
 		})
 	}
 }
