@@ -44,6 +44,9 @@ func roleCommand(name, short, long string, run func(*role) error) *cobra.Command
 				return err
 			}
 			err = run(r)
+			if err != nil {
+				r.notify.is(err.Error()) // which "systemctl status" shows until the next start
+			}
 			if errors.As(err, new(config.Problems)) && !o.supervised {
 				return err // for a person, as at any start
 			}
@@ -115,6 +118,7 @@ func begin(name string, o roleOptions) (*role, error) {
 	}
 	nameProcess(name)
 	if r.config, err = r.configuration(); err != nil {
+		r.notify.is(err.Error())
 		return nil, err
 	}
 	if r.log, r.events, err = newLog(r.config, name, o); err != nil {

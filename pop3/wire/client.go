@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync/atomic"
 
@@ -63,10 +64,10 @@ func (c *Client) Password(ctx context.Context, p pop3.Peer, user, password strin
 		return nil, errTooLong
 	}
 	p.Bindings, p.Certificates = nil, nil // which SASL alone needs
-	b := newBuffer()
-	q := appendBytes(b.begin(verbPassword), user)
-	q = appendBytes(q, password)
-	return c.login(ctx, b, appendLogin(q, ctx, p))
+	return c.login(ctx, func(b *buffer) []byte {
+		q := appendBytes(b.begin(verbPassword), user)
+		return appendLogin(appendBytes(q, password), ctx, p)
+	})
 }
 
 // APOP implements [pop3.Backend].
@@ -75,32 +76,54 @@ func (c *Client) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest 
 		return nil, errTooLong
 	}
 	p.Bindings, p.Certificates = nil, nil
-	b := newBuffer()
-	q := appendBytes(b.begin(verbAPOP), user)
-	q = appendBytes(q, timestamp)
-	q = appendBytes(q, digest)
-	return c.login(ctx, b, appendLogin(q, ctx, p))
+	return c.login(ctx, func(b *buffer) []byte {
+		q := appendBytes(b.begin(verbAPOP), user)
+		q = appendBytes(q, timestamp)
+		return appendLogin(appendBytes(q, digest), ctx, p)
+	})
 }
 
-// login opens a session's connection with the packet q, which is in b.
-func (c *Client) login(ctx context.Context, b *buffer, q []byte) (pop3.Maildrop, error) {
-	b.secret = len(q)
-	l, err := c.dial()
-	if err != nil {
-		b.free()
-		return nil, err
-	}
-	challenge, m, err := c.logIn(ctx, l, b, q)
+// login is a login of one request.
+func (c *Client) login(ctx context.Context, request func(*buffer) []byte) (pop3.Maildrop, error) {
+	l, challenge, m, err := c.enter(ctx, request)
 	if challenge != nil {
 		return nil, l.broke("login", errTurn)
 	}
 	return m, err
 }
 
+// enter opens a session's connection with the first request of a login, which is made
+// in a buffer. If the keeper ends and has not decided, the next one is asked: a
+// service manager has the socket in which the request waits for it.
+func (c *Client) enter(ctx context.Context, request func(*buffer) []byte) (l *link, challenge []byte, m pop3.Maildrop, err error) {
+	for range keepers {
+		b := newBuffer()
+		q := request(b)
+		b.secret = min(len(q), MaxPacket)
+		if len(q) > MaxPacket { // though each part is within its bounds
+			clear(q) // it has left the buffer
+			b.free()
+			return nil, nil, nil, errTooLong
+		}
+		if l, err = c.dial(); err != nil {
+			b.free()
+			return nil, nil, nil, err
+		}
+		challenge, m, err = c.logIn(ctx, l, b, q)
+		if !errors.Is(err, errEnding) {
+			break
+		}
+	}
+	return l, challenge, m, err
+}
+
 // logIn is one request of a login and its answer: a challenge, not nil, a
 // maildrop or an error, after which the link is closed.
 func (c *Client) logIn(ctx context.Context, l *link, b *buffer, q []byte) (challenge []byte, m pop3.Maildrop, err error) {
 	in, err := l.ask(ctx, MaxLogin, b, q, true)
+	if isReset(err) {
+		err = errEnding
+	}
 	if err != nil {
 		return nil, nil, l.broke("login", err)
 	}
@@ -121,6 +144,8 @@ func (c *Client) logIn(ctx context.Context, l *link, b *buffer, q []byte) (chall
 		challenge = append([]byte{}, d.bytes(maxResponse)...)
 	case verbRefused:
 		refusal = d.error()
+	case verbEnding:
+		refusal = errEnding
 	default:
 		d.fail(errTurn)
 	}
@@ -131,6 +156,8 @@ func (c *Client) logIn(ctx context.Context, l *link, b *buffer, q []byte) (chall
 	case err != nil:
 		closeAll(in.descriptors)
 		return nil, nil, l.broke("login", err)
+	case refusal == errEnding:
+		return nil, nil, l.broke("login", errEnding)
 	case refusal != nil:
 		_ = l.Close()
 		return nil, nil, refusal
@@ -172,32 +199,22 @@ func (x *exchange) Step(ctx context.Context, response []byte) (challenge []byte,
 	if x.begun && x.link == nil {
 		return nil, nil, unreachable("SASL", net.ErrClosed)
 	}
-	b := newBuffer()
-	var q []byte
 	if x.begun {
-		q = appendBytes(b.begin(verbResponse), response)
+		b := newBuffer()
+		q := appendBytes(b.begin(verbResponse), response)
+		b.secret = len(q)
+		challenge, m, err = x.client.logIn(ctx, x.link, b, q)
 	} else {
-		q = appendBytes(b.begin(verbSASL), x.mechanism)
-		q = appendBool(q, response != nil)
-		if response != nil {
-			q = appendBytes(q, response)
-		}
-		q = appendLogin(q, ctx, x.peer)
-	}
-	b.secret = min(len(q), MaxPacket)
-	if len(q) > MaxPacket { // though each part is within its bounds
-		clear(q) // it has left the buffer
-		b.free()
-		return nil, nil, errTooLong
-	}
-	if !x.begun {
 		x.begun = true
-		if x.link, err = x.client.dial(); err != nil {
-			b.free()
-			return nil, nil, err
-		}
+		x.link, challenge, m, err = x.client.enter(ctx, func(b *buffer) []byte {
+			q := appendBytes(b.begin(verbSASL), x.mechanism)
+			q = appendBool(q, response != nil)
+			if response != nil {
+				q = appendBytes(q, response)
+			}
+			return appendLogin(q, ctx, x.peer)
+		})
 	}
-	challenge, m, err = x.client.logIn(ctx, x.link, b, q)
 	if err != nil || m != nil {
 		x.link = nil
 	}

@@ -25,14 +25,19 @@ var wellKnown = []*pop3.Error{
 	pop3.ErrCredentials, pop3.ErrInUse, pop3.ErrLoginDelay, pop3.ErrTemporary, pop3.ErrPermanent, pop3.ErrGone,
 }
 
+// public is what the client may know of an error.
+func public(err error) *pop3.Error {
+	known := pop3.ErrTemporary
+	if errors.As(err, &known) && (len(known.Code) > maxCode || len(known.Text) > maxText) {
+		return pop3.ErrTemporary
+	}
+	return known
+}
+
 // appendError adds what the client may know of an error.
 func appendError(p []byte, err error) []byte {
-	public := pop3.ErrTemporary
-	errors.As(err, &public)
-	if len(public.Code) > maxCode || len(public.Text) > maxText {
-		public = pop3.ErrTemporary
-	}
-	return appendBytes(appendBytes(p, public.Code), public.Text)
+	known := public(err)
+	return appendBytes(appendBytes(p, known.Code), known.Text)
 }
 
 // error is what appendError added.

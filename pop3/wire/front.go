@@ -78,7 +78,6 @@ func (c *Client) runControl(ctx context.Context, keeper func(error)) (stood bool
 	b := newBuffer()
 	err = f.send(b.begin(verbControl), nil)
 	b.free()
-	c.control.Store(f)
 	for err == nil {
 		err = f.take()
 		if f.stands && !stood {
@@ -164,6 +163,7 @@ func (f *frontControl) apply() {
 		return
 	}
 	f.client.pushed.Store(f.coming)
+	f.client.control.Store(f) // who asks before that asks for keys that are not there yet
 	f.stands = true
 	if f.client.Pushed != nil {
 		f.client.Pushed(f.coming.settings)

@@ -89,7 +89,9 @@ const (
 	// slow network file system. Giving up leaves the client in doubt.
 	commitWait = 30 * time.Minute
 
-	// signWait is how long a TLS handshake waits for its signature.
+	// signWait is how long a TLS handshake waits for its signature, and at most
+	// twice that where the keeper ends meanwhile: it is there again in less than a
+	// second when it is restarted.
 	signWait = 10 * time.Second
 
 	// replacedWait is how long the keys of a state sign that was replaced:
@@ -118,6 +120,9 @@ const (
 	// have 64 each, the others fewer, and it fits the usual soft limit of files beside nothing
 	// less than the sessions themselves.
 	DefaultAhead = 1024
+
+	// keepers is how many are asked for one login: that which ends, and the next.
+	keepers = 2
 
 	// maxSigning is how many signatures wait for a processor, in all. A front
 	// has as many handshakes under way as it has cores, and a few hundred in

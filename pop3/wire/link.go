@@ -17,6 +17,14 @@ import (
 // errTooLong refuses a login that no account can have.
 var errTooLong = fmt.Errorf("%w: longer than the keeper is asked for", pop3.ErrCredentials)
 
+var (
+	// errGone: the keeper has ended, or does not want to answer.
+	errGone = errors.New("the keeper closed the connection")
+
+	// errEnding: the keeper ends, and has not decided about a login.
+	errEnding = errors.New("the keeper is ending")
+)
+
 // link is the front's end of a session's connection.
 type link struct{ *conn }
 
@@ -63,12 +71,18 @@ func (l *link) ask(ctx context.Context, wait time.Duration, b *buffer, q []byte,
 	return received{}, context.Cause(ctx)
 }
 
+// isReset says whether an error is that of a connection that the keeper has closed
+// without reading what it was sent.
+func isReset(err error) bool {
+	return errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
+}
+
 // broke closes a link that can't be used any more, because of err, and says so.
 func (l *link) broke(what string, err error) error {
 	_ = l.Close()
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE):
-		err = errors.New("the keeper closed the connection")
+	case errors.Is(err, io.EOF), isReset(err):
+		err = errGone
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = errors.New("the keeper does not answer in time")
 	case isViolation(err):

@@ -101,6 +101,12 @@ func (x *session) step(response []byte) error {
 // enter answers a login with the maildrop, or with a refusal, after which the
 // connection ends. User is what the client claims to be.
 func (x *session) enter(mechanism, user string, m pop3.Maildrop, err error) error {
+	if x.server.isClosing() && (err == nil || public(err).Code == pop3.ErrTemporary.Code) {
+		x.phase, x.drop = over, m
+		x.closeDrop() // the next keeper may open it now
+		b := newBuffer()
+		return x.reply(b, b.begin(verbEnding))
+	}
 	if err != nil {
 		x.phase = over
 		x.server.Events.LoginFailed(x.peer, mechanism, user, err)

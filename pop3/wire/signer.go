@@ -58,20 +58,28 @@ type signer struct {
 // Public implements [crypto.Signer].
 func (s *signer) Public() crypto.PublicKey { return s.public }
 
-// Sign implements [crypto.Signer]. The keeper has its own randomness.
+// Sign implements [crypto.Signer]. The keeper has its own randomness. One that is not
+// there is waited for, since it may be being restarted.
 func (s *signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	scheme, err := schemeOf(opts)
 	if err != nil {
 		return nil, err
 	}
-	f := s.client.control.Load()
-	if f == nil {
-		return nil, errors.New("not signed: the keeper is not there")
-	}
 	if len(digest) > maxSigned {
 		return nil, fmt.Errorf("not signed: %d octets are too many", len(digest))
 	}
-	return f.sign(s.id, scheme, digest)
+	for patience := time.Now().Add(signWait); ; time.Sleep(minRedial) {
+		err := errors.New("not signed: the keeper is not there")
+		if f := s.client.control.Load(); f != nil {
+			var octets []byte
+			if octets, err = f.sign(s.id, scheme, digest); !errors.Is(err, errGone) {
+				return octets, err
+			}
+		}
+		if time.Now().After(patience) {
+			return nil, err
+		}
+	}
 }
 
 // signature is the answer to a request.
@@ -96,6 +104,9 @@ func (f *frontControl) sign(id identity, scheme int, digest []byte) ([]byte, err
 	p := append(appendUint(b.begin(verbSign), request), id[:]...)
 	err := f.tell(appendBytes(appendUint(p, scheme), digest))
 	b.free()
+	if isReset(err) {
+		err = errGone
+	}
 	if err == nil {
 		select {
 		case s := <-answer:

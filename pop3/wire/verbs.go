@@ -56,4 +56,7 @@ const (
 	verbNotSigned  // request, reason
 	verbAskCounts  // request
 	verbFiguresAre // request, whether more of it follows, a piece of a text; an empty text: there are none
+
+	// Another answer to a login: the keeper ends, and the next one is to be asked.
+	verbEnding // nothing
 )
