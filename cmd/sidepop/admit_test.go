@@ -83,9 +83,13 @@ func TestAdmitOpensWhatPasswordsOpen(t *testing.T) {
 	a, ctx := admitSite(t), t.Context()
 	remote := netip.MustParseAddr("192.0.2.1")
 	ways := map[string]func(user string) (*auth.Account, error){
-		"password":    func(user string) (*auth.Account, error) { return a.Verify(ctx, auth.Login{User: user, Password: "pw", Remote: remote}) },
-		"token":       func(user string) (*auth.Account, error) { return a.Admit(ctx, user, remote) },
-		"certificate": func(user string) (*auth.Account, error) { return a.AdmitAs(ctx, auth.Login{User: user, Remote: remote}) },
+		"password": func(user string) (*auth.Account, error) {
+			return a.Verify(ctx, auth.Login{User: user, Password: "pw", Remote: remote})
+		},
+		"token": func(user string) (*auth.Account, error) { return a.Admit(ctx, user, remote) },
+		"certificate": func(user string) (*auth.Account, error) {
+			return a.AdmitAs(ctx, auth.Login{User: user, Remote: remote})
+		},
 		"identity": func(user string) (*auth.Account, error) {
 			return a.AdmitAs(ctx, auth.Login{User: user, Identity: user, Remote: remote})
 		},
