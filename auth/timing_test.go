@@ -95,10 +95,10 @@ func TestSaltsTakeTheSameTime(t *testing.T) {
 	for n := range times {
 		slices.Sort(times[n])
 	}
-	known := times[0][runs/2]
+	known := times[0][0] // the least of each, which other work on the machine does not change
 	for n, user := range users {
-		if median := times[n][runs/2]; median < known*2/3 || median > known*3/2 {
-			t.Errorf("%s takes %v, somebody %v", user, median, known)
+		if least := times[n][0]; least < known*2/3 || least > known*3/2 {
+			t.Errorf("%s takes %v, somebody %v", user, least, known)
 		}
 	}
 }
