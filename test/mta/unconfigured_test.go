@@ -30,12 +30,31 @@ func TestEximUnconfigured(t *testing.T) {
 	testUnconfigured(t)
 }
 
+// TestEximWithoutCertificate is Debian's exim4 as it comes, without TLS: sidepop makes
+// a certificate for itself, which has the name that clients connect to.
+func TestEximWithoutCertificate(t *testing.T) {
+	need(t, "exim")
+	addService(t, "sidepop")
+	startExim(t, "dc_localdelivery=maildir_home")
+	startSidepop(t, "self-signed certificate")
+	own, err := os.ReadFile("/var/lib/sidepop/certificate.pem")
+	must(t, err)
+	must(t, os.MkdirAll(configDir, 0o755))
+	write(t, caFile, string(own), 0o600) // what clients are told to trust
+	expectUnconfigured(t)
+}
+
 func testUnconfigured(t *testing.T) {
+	t.Helper()
+	startSidepop(t)
+	expectUnconfigured(t)
+}
+
+func expectUnconfigured(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat(configFile); !os.IsNotExist(err) {
 		t.Fatalf("%s: %v, want none", configFile, err)
 	}
-	startSidepop(t)
 	alice := addPerson(t, "alice") // later than sidepop's start
 	maildir := filepath.Join(alice.home, "Maildir")
 	letters := []letter{sendmail(t, alice.name), sendSMTP(t, alice.name+"@"+hostname)}
