@@ -37,8 +37,12 @@ func TestEximWithoutCertificate(t *testing.T) {
 	addService(t, "sidepop")
 	startExim(t, "dc_localdelivery=maildir_home")
 	startSidepop(t, "self-signed certificate")
-	own, err := os.ReadFile("/var/lib/sidepop/certificate.pem")
-	must(t, err)
+	var own []byte
+	await(t, "sidepop has a certificate", func() (there bool) {
+		var err error
+		own, err = os.ReadFile("/var/lib/sidepop/certificate.pem")
+		return err == nil
+	})
 	must(t, os.MkdirAll(configDir, 0o755))
 	write(t, caFile, string(own), 0o600) // what clients are told to trust
 	expectUnconfigured(t)
