@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 
 	"github.com/xdg-go/scram"
@@ -37,14 +38,14 @@ func (s *Salts) of(kind SCRAM, user string, n int) string {
 // scramShape is what a client learns of a secret before it has proved anything,
 // but for the salt itself, and whether the server has to derive the keys.
 type scramShape struct {
-	Rounds  int32
-	Salt    uint8 // octets
-	Derived bool
+	rounds  int32
+	salt    uint8 // octets
+	derived bool
 }
 
 // unknownShape is that of users of whose source no secret is known: what
 // [NewHash] makes.
-var unknownShape = scramShape{Rounds: newSCRAMRounds, Salt: newSaltOctets}
+var unknownShape = scramShape{rounds: newSCRAMRounds, salt: newSaltOctets}
 
 // shape says what a secret is like for a mechanism that can use it.
 func (s secret) shape(kind SCRAM) (shape scramShape, ok bool) {
@@ -75,16 +76,14 @@ func (s secret) keys(kind SCRAM, user string, salts *Salts) (scram.StoredCredent
 type scramShapes map[scramShape]int
 
 // of is the shape of a decoy: for each name always the same one, whatever process is
-// asked, and each shape as often as secrets have it. As secrets come and go few names
-// change theirs (weighted rendezvous hashing): one that does is nobody's.
+// asked, and each shape as often as secrets have it. A name that changes its shape
+// shows that it is nobody's: as secrets come and go, few do (weighted rendezvous
+// hashing).
 func (n scramShapes) of(q keysQuery) scramShape {
 	best, highest := unknownShape, math.Inf(-1)
 	for shape, weight := range n {
 		h := hmac.New(sha256.New, q.salts.secret[:])
-		_ = binary.Write(h, binary.BigEndian, shape) // of fixed size
-		h.Write([]byte("shape"))
-		h.Write([]byte{byte(q.kind)})
-		h.Write([]byte(foldUser(q.name)))
+		fmt.Fprintf(h, "shape %d %d %d %t %s", q.kind, shape.rounds, shape.salt, shape.derived, foldUser(q.name))
 		const bits = 53 // of a float64 from 0 to 1, neither of which it is
 		uniform := (float64(binary.BigEndian.Uint64(h.Sum(nil))>>(64-bits)) + 0.5) / (1 << bits)
 		if score := float64(weight) / -math.Log(uniform); score > highest {
@@ -98,10 +97,10 @@ func (n scramShapes) of(q keysQuery) scramShape {
 // proves them.
 func decoyKeys(q keysQuery, shape scramShape) (scram.StoredCredentials, error) {
 	s := secret{clear: "decoy"}
-	if !shape.Derived {
+	if !shape.derived {
 		size := q.kind.new().Size()
 		s.scram = &scramSecret{q.kind, scram.StoredCredentials{
-			KeyFactors: scram.KeyFactors{Salt: q.salts.of(q.kind, q.name, int(shape.Salt)), Iters: int(shape.Rounds)},
+			KeyFactors: scram.KeyFactors{Salt: q.salts.of(q.kind, q.name, int(shape.salt)), Iters: int(shape.rounds)},
 			StoredKey:  make([]byte, size), ServerKey: make([]byte, size),
 		}}
 	}

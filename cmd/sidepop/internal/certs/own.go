@@ -12,10 +12,10 @@ import (
 
 const (
 	// ownLife is the longest that Apple's clients take for a server's certificate,
-	// whoever has signed it (support.apple.com/103769, "TLS server certificates ...
-	// 825 days or fewer"). Shorter would only ask people more often, who have told
-	// their clients to trust it.
-	ownLife = 825 * 24 * time.Hour
+	// whoever has signed it: 825 days ("Requirements for trusted certificates in iOS 13
+	// and macOS 10.15"), less an hour to be sure. Shorter would only ask people more
+	// often, who have told their clients to trust it.
+	ownLife = 825*24*time.Hour - time.Hour
 
 	// ownRenewal is how long before its end it is replaced: before it would be
 	// complained of.
@@ -50,19 +50,17 @@ func (o Own) find(now time.Time) Found {
 	return f
 }
 
-// errUnfit is a certificate of the server's own that has to be replaced.
-var errUnfit = errors.New("is to be made anew")
-
+// unfit says why a certificate has to be replaced.
 func (o Own) unfit(leaf *x509.Certificate, now time.Time) error {
 	switch {
 	case now.Before(leaf.NotBefore):
-		return fmt.Errorf("%w: it begins at %s, the clock was wrong then or is now", errUnfit, leaf.NotBefore.UTC().Format(time.RFC3339))
+		return fmt.Errorf("it begins at %s: the clock was wrong then, or is now", leaf.NotBefore.UTC().Format(time.RFC3339))
 	case leaf.NotAfter.Sub(now) < ownRenewal:
-		return fmt.Errorf("%w: it ends at %s", errUnfit, leaf.NotAfter.UTC().Format(time.RFC3339))
+		return fmt.Errorf("it ends at %s", leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	for _, name := range o.Names {
 		if !slices.Contains(leaf.DNSNames, name) {
-			return fmt.Errorf("%w: it is not for %s", errUnfit, name)
+			return fmt.Errorf("it is not for %s", name)
 		}
 	}
 	return nil

@@ -36,8 +36,8 @@ func WriteLocal(certificate, key string) error {
 	return os.WriteFile(key, keyPEM, ownMode)
 }
 
-// signItself completes a certificate for a server, signed by itself, and gives it
-// and its new key in PEM.
+// signItself completes a certificate for a server, signed by itself and valid for so
+// long, and gives it and its new key in PEM.
 func signItself(template *x509.Certificate, life time.Duration) (certificate, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -47,7 +47,8 @@ func signItself(template *x509.Certificate, life time.Duration) (certificate, ke
 		return nil, nil, err
 	}
 	now := time.Now()
-	template.NotBefore, template.NotAfter = now.Add(-clockSkew), now.Add(life)
+	template.NotBefore = now.Add(-clockSkew)
+	template.NotAfter = template.NotBefore.Add(life)
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	template.BasicConstraintsValid = true
