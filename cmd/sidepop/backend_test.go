@@ -106,6 +106,11 @@ func newSite(t *testing.T, files map[string]string, change func(*config.Config),
 			t.Fatal(err)
 		}
 	}
+	if c.Listen.ProxyCertificates {
+		if a.certificates, err = auth.OpenCertificates("", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b := newBackend(c, a, lasting{
 		auth.NewGuard(guardOptions(c, a)), pop3.NewAccounts(c.Limits.SessionsPerUser, c.Limits.LoginDelay), x,
 		auth.NewSalts([]byte("test")), log,

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"sidepop/auth"
 	"sidepop/cmd/sidepop/internal/config"
 )
 
@@ -175,10 +174,6 @@ func TestRefusals(t *testing.T) {
 		tokens(c)
 		c.Auth.CRAMMD5, c.Auth.SCRAM, c.Listen.ProxyCertificates = true, config.SCRAMAlways, true
 	}, "text")
-	var err error
-	if s.server.Backend.(*backend).accounts.certificates, err = auth.OpenCertificates("", ""); err != nil {
-		t.Fatal(err)
-	}
 	rename := func(from, to string) {
 		if err := os.Rename(s.dir+from, s.dir+to); err != nil {
 			t.Fatal(err)
