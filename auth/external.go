@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -17,34 +18,47 @@ const MaxAuthorityOctets = 16 << 10
 
 // Certificates says who the owners of client certificates are.
 type Certificates struct {
-	authorities []byte // in PEM
+	authorities []byte // in PEM; none: nobody signs certificates
 	roots       *x509.CertPool
 	users       map[string]string // by fingerprint, address or common name; nil: there is no file
 }
 
-// OpenCertificates reads the authorities that sign client certificates, in PEM, and
-// a file that names users, if not "". Each line of that has what a certificate is
+// OpenCertificates reads the authorities that sign client certificates, in PEM, if not
+// "", and a file that names users, if not "". Each line of that has what a certificate is
 // known by and, after a space, the user: the SHA-256 fingerprint in hexadecimal,
 // with or without colons, an e-mail address or a common name. A common name with an @
 // counts only for certificates without addresses. Empty lines and those that begin
 // with # are comments.
 func OpenCertificates(authorities, users string) (*Certificates, error) {
-	pem, err := os.ReadFile(authorities)
-	if err != nil {
-		return nil, err
+	c := &Certificates{roots: x509.NewCertPool()}
+	if authorities != "" {
+		if err := c.readAuthorities(authorities); err != nil {
+			return nil, err
+		}
 	}
-	c := &Certificates{authorities: pem, roots: x509.NewCertPool()}
-	switch {
-	case len(pem) > MaxAuthorityOctets:
-		return nil, fmt.Errorf("%s has %d octets, expected the authorities of clients alone, %d octets at most", authorities, len(pem), MaxAuthorityOctets)
-	case !c.roots.AppendCertsFromPEM(pem):
-		return nil, fmt.Errorf("%s has no certificate, expected PEM with -----BEGIN CERTIFICATE-----", authorities)
-	case users == "":
-		return c, nil
+	if users != "" {
+		return c, c.readUsers(users)
 	}
-	content, _, _, err := readFile(users)
+	return c, nil
+}
+
+func (c *Certificates) readAuthorities(file string) (err error) {
+	if c.authorities, err = os.ReadFile(file); err != nil {
+		return err
+	}
+	if n := len(c.authorities); n > MaxAuthorityOctets {
+		return fmt.Errorf("%s has %d octets, expected the authorities of clients alone, %d octets at most", file, n, MaxAuthorityOctets)
+	}
+	if !c.roots.AppendCertsFromPEM(c.authorities) {
+		return fmt.Errorf("%s has no certificate, expected PEM with -----BEGIN CERTIFICATE-----", file)
+	}
+	return nil
+}
+
+func (c *Certificates) readUsers(file string) error {
+	content, _, _, err := readFile(file)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.users = make(map[string]string)
 	number := 0
@@ -57,11 +71,11 @@ func OpenCertificates(authorities, users string) (*Certificates, error) {
 		last := len(fields) - 1
 		key := knownBy(strings.Join(fields[:last], " "))
 		if _, twice := c.users[key]; key == "" || twice {
-			return nil, fmt.Errorf("%s:%d: expected a fingerprint, an address or a name that was not there before, and then a user", users, number)
+			return fmt.Errorf("%s:%d: expected a fingerprint, an address or a name that was not there before, and then a user", file, number)
 		}
 		c.users[key] = fields[last]
 	}
-	return c, nil
+	return nil
 }
 
 // knownBy is the one form of what a certificate is known by.
@@ -73,8 +87,16 @@ func knownBy(key string) string {
 	return key
 }
 
-func isFingerprint(digits string) bool {
-	return len(digits) == hex.EncodedLen(sha256.Size) && strings.Trim(digits, "0123456789abcdef") == ""
+func isFingerprint(key string) bool {
+	return len(key) == hex.EncodedLen(sha256.Size) && strings.Trim(key, "0123456789abcdef") == ""
+}
+
+// named is the user in the file for an address or a common name. Somebody whose
+// certificate has the fingerprint of another's as its name is not that other.
+func (c *Certificates) named(name string) (user string, ok bool) {
+	key := knownBy(name)
+	user, ok = c.users[key]
+	return user, ok && !isFingerprint(key)
 }
 
 // Authorities are the certificates of those who sign, in PEM.
@@ -103,7 +125,7 @@ func (c *Certificates) Users(chain []*x509.Certificate) ([]string, error) {
 		names = []string{leaf.Subject.CommonName}
 	}
 	if c.users != nil {
-		names = c.named(leaf)
+		names = c.inFile(leaf)
 	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("%w: the client's certificate with the serial number %x names no user", ErrCredentials, leaf.SerialNumber)
@@ -111,29 +133,35 @@ func (c *Certificates) Users(chain []*x509.Certificate) ([]string, error) {
 	return names, nil
 }
 
-// named are the users that the file has for a certificate. Who signs it may let its
-// owner choose the common name, which must not pass for another certificate's
-// fingerprint or address.
-func (c *Certificates) named(leaf *x509.Certificate) (names []string) {
+// inFile are the users that the file has for a certificate. Who signs it may let its
+// owner choose the common name, which must not pass for another's address.
+func (c *Certificates) inFile(leaf *x509.Certificate) (names []string) {
 	fingerprint := sha256.Sum256(leaf.Raw)
-	keys := []string{hex.EncodeToString(fingerprint[:])}
-	add := func(key string) {
-		if key = knownBy(key); !isFingerprint(key) {
-			keys = append(keys, key)
-		}
+	if user, ok := c.users[hex.EncodeToString(fingerprint[:])]; ok {
+		names = append(names, user)
 	}
-	for _, address := range leaf.EmailAddresses {
-		add(address)
+	claimed := slices.Clone(leaf.EmailAddresses)
+	if name := leaf.Subject.CommonName; len(claimed) == 0 || !strings.Contains(name, "@") {
+		claimed = append(claimed, name)
 	}
-	if name := leaf.Subject.CommonName; len(leaf.EmailAddresses) == 0 || !strings.Contains(name, "@") {
-		add(name)
-	}
-	for _, key := range keys {
-		if user, ok := c.users[key]; ok {
+	for _, name := range claimed {
+		if user, ok := c.named(name); ok {
 			names = append(names, user)
 		}
 	}
 	return names
+}
+
+// Named is [Certificates.Users] of a certificate that somebody else has verified, such
+// as a proxy, and of which the common name alone is known.
+func (c *Certificates) Named(commonName string) ([]string, error) {
+	if c.users == nil {
+		return []string{commonName}, nil
+	}
+	if user, ok := c.named(commonName); ok {
+		return []string{user}, nil
+	}
+	return nil, fmt.Errorf("%w: the client's certificate for %q names no user", ErrCredentials, commonName)
 }
 
 // NewExternal begins an exchange with EXTERNAL (RFC 4422, appendix A) for somebody

@@ -44,6 +44,13 @@ func (s *site) Write(p []byte) (int, error) {
 	return s.log.Write(p)
 }
 
+// text is what was logged so far.
+func (s *site) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.String()
+}
+
 // ended ends all sessions, so that everything is logged, and gives the log.
 func (s *site) ended() string {
 	for _, c := range s.conns {
@@ -96,6 +103,11 @@ func newSite(t *testing.T, files map[string]string, change func(*config.Config),
 	a := onlyPasswd(&places{mailbox: c.Mailbox, self: &me}, auth.NewPasswd(c.Auth.PasswdFile, log.Accounts))
 	if c.Auth.Tokens() {
 		if a.tokens, err = oauth.New(c.Auth.OAuth); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.Listen.ProxyCertificates {
+		if a.certificates, err = auth.OpenCertificates("", ""); err != nil {
 			t.Fatal(err)
 		}
 	}

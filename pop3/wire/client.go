@@ -63,7 +63,7 @@ func (c *Client) Password(ctx context.Context, p pop3.Peer, user, password strin
 	if len(user) > maxName || len(password) > maxSecret {
 		return nil, errTooLong
 	}
-	p.Bindings, p.Certificates = nil, nil // which SASL alone needs
+	p.Bindings, p.Certificates, p.ClientName = nil, nil, "" // which SASL alone needs
 	return c.login(ctx, func(b *buffer) []byte {
 		q := appendBytes(b.begin(verbPassword), user)
 		return appendLogin(appendBytes(q, password), ctx, p)
@@ -75,7 +75,7 @@ func (c *Client) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest 
 	if len(user) > maxName || len(timestamp) > maxStamp || len(digest) > maxDigest {
 		return nil, errTooLong
 	}
-	p.Bindings, p.Certificates = nil, nil
+	p.Bindings, p.Certificates, p.ClientName = nil, nil, ""
 	return c.login(ctx, func(b *buffer) []byte {
 		q := appendBytes(b.begin(verbAPOP), user)
 		q = appendBytes(q, timestamp)
@@ -175,7 +175,7 @@ func (c *Client) SASL(_ context.Context, p pop3.Peer, mechanism string) (pop3.Ex
 		return nil, errTooLong
 	}
 	if mechanism != "EXTERNAL" {
-		p.Certificates = nil
+		p.Certificates, p.ClientName = nil, ""
 	}
 	return &exchange{client: c, peer: p, mechanism: mechanism}, nil
 }

@@ -65,6 +65,9 @@ type Listen struct {
 	// Proxies are the networks of those whose connections begin with a PROXY
 	// header, and who are believed what it says.
 	Proxies []netip.Prefix
+
+	// ProxyCertificates has proxies believed whose certificate a client has shown.
+	ProxyCertificates bool
 }
 
 // addresses are the lists, by key.
@@ -389,6 +392,7 @@ func (c *Config) keys() []key {
 		{"listen.pop3s_legacy", addresses(&c.Listen.POP3SLegacy)},
 		{"listen.metrics", addresses(&c.Listen.Metrics)},
 		{"listen.proxy_networks", prefixes(&c.Listen.Proxies)},
+		{"listen.proxy_certificates", truth(&c.Listen.ProxyCertificates)},
 
 		{"tls.certificate", path(&c.TLS.Certificate)},
 		{"tls.key", path(&c.TLS.Key)},
@@ -492,8 +496,8 @@ func (c *Config) HoldOver(started *Config) (keys []string) {
 	c.User, c.Runtime, c.UIDL, c.XUIDL = started.User, started.Runtime, started.UIDL, started.XUIDL
 	c.Auth.PAMSession, c.Auth.Network = started.Auth.PAMSession, started.Auth.Network
 	c.ListsBefore, c.Index, c.Log = started.ListsBefore, started.Index, started.Log
-	proxies := c.Listen.Proxies
+	proxies, certificates := c.Listen.Proxies, c.Listen.ProxyCertificates
 	c.Listen = started.Listen
-	c.Listen.Proxies = proxies
+	c.Listen.Proxies, c.Listen.ProxyCertificates = proxies, certificates
 	return keys
 }

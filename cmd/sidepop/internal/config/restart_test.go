@@ -35,6 +35,8 @@ passwd_file = "/users"
 		"listen.metrics":        {`["[::1]:10990"]`, "listen"},
 		"listen.proxy_networks": {`["::1"]`, ""},
 
+		"listen.proxy_certificates": {`true`, ""},
+
 		"tls.certificate":     {`"/other"`, ""},
 		"tls.key":             {`"/other"`, ""},
 		"tls.certificates":    {`[{certificate = "/a", key = "/b"}]`, ""},
