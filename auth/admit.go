@@ -44,6 +44,17 @@ func (p *Passwd) Admit(_ context.Context, user string, remote netip.Addr) (*Acco
 	return &rec.account, nil
 }
 
+// Admit is [PAM.Account] for somebody who logs in without the password: nobody does
+// as root. PAM, whose modules want one, is not asked, so that what it alone knows, such
+// as that an account has expired, holds for passwords only.
+func (p *PAM) Admit(ctx context.Context, user string, _ netip.Addr) (*Account, error) {
+	account, err := p.Account(ctx, user)
+	if err == nil && *account.UID == 0 {
+		return nil, errRoot
+	}
+	return account, err
+}
+
 // forbids says what keeps a user out who has the right password.
 func (r *record) forbids(remote netip.Addr) error {
 	switch {

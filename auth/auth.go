@@ -3,8 +3,23 @@
 // Accounts come from a [Source]: a [Passwd] has them in passwd files, [PAM] those
 // of the system, [Virtual] those of Postfix's virtual mailboxes, and a [Chain] asks
 // several. A [Guard] stands before them: it makes those wait who fail, and answers
-// all failures alike. What a client sends in place of a password is a [Proof], and
-// an [Exchange] carries one SASL authentication. [Masters] may log in as others.
+// all failures alike. [Masters] may log in as others.
+//
+// An [Exchange] carries one SASL authentication. What a mechanism has a source asked:
+//
+//   - PLAIN, LOGIN: whether the password is right, whatever it is kept as, PAM's too
+//     ([NewPlain], [NewLogin]).
+//   - CRAM-MD5, and APOP, which is none of SASL's: whether a [Proof] is right for a
+//     password that is kept as it is ([NewCRAMMD5], [NewAPOP]).
+//   - SCRAM-SHA-1, SCRAM-SHA-256, each with -PLUS too: the keys, of a password that
+//     is kept as such or as it is; -PLUS ties them to the TLS connection ([NewSCRAM]).
+//   - OAUTHBEARER, XOAUTH2: the account alone of a user whom a token names, as package
+//     oauth says ([NewOAuthBearer], [NewXOAuth2], [Chain.Admit]).
+//   - EXTERNAL: the account alone of a user whom a client's certificate names
+//     ([Certificates], [NewExternal], [Chain.AdmitAs]).
+//
+// What is forbidden otherwise than by the password holds for all of them. GSSAPI is not
+// there: Kerberos is a PAM module's matter, with the password.
 //
 // Invariants:
 //   - No password and no hash leaves the package but for the program of package
@@ -14,8 +29,8 @@
 //     somebody who has the right password is told only after the password was
 //     found right. Only an account whose line is malformed, so that no password
 //     can be right, shows itself.
-//   - SCRAM's salts are the same for a name at each attempt, whether there is such a
-//     user or not.
+//   - SCRAM's salts and rounds are the same for a name at each attempt and after a
+//     restart, whether there is such a user or not, and of the kinds that users have.
 //   - An empty password is never right, whatever the file says.
 //   - The cost of a hash is bounded when its line is read, and no more
 //     passwords are hashed at once than there are processors.

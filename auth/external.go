@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -17,33 +18,46 @@ const MaxAuthorityOctets = 16 << 10
 
 // Certificates says who the owners of client certificates are.
 type Certificates struct {
-	authorities []byte // in PEM
+	authorities []byte // in PEM; none: nobody signs certificates
 	roots       *x509.CertPool
 	users       map[string]string // by fingerprint, address or common name; nil: there is no file
 }
 
-// OpenCertificates reads the authorities that sign client certificates, in PEM, and
-// a file that names users, if not "". Each line of that has what a certificate is
+// OpenCertificates reads the authorities that sign client certificates, in PEM, if not
+// "", and a file that names users, if not "". Each line of that has what a certificate is
 // known by and, after a space, the user: the SHA-256 fingerprint in hexadecimal,
 // with or without colons, an e-mail address or a common name. Empty lines and those
 // that begin with # are comments.
 func OpenCertificates(authorities, users string) (*Certificates, error) {
-	pem, err := os.ReadFile(authorities)
-	if err != nil {
-		return nil, err
+	c := &Certificates{roots: x509.NewCertPool()}
+	if authorities != "" {
+		if err := c.readAuthorities(authorities); err != nil {
+			return nil, err
+		}
 	}
-	c := &Certificates{authorities: pem, roots: x509.NewCertPool()}
-	switch {
-	case len(pem) > MaxAuthorityOctets:
-		return nil, fmt.Errorf("%s has %d octets, expected the authorities of clients alone, %d octets at most", authorities, len(pem), MaxAuthorityOctets)
-	case !c.roots.AppendCertsFromPEM(pem):
-		return nil, fmt.Errorf("%s has no certificate, expected PEM with -----BEGIN CERTIFICATE-----", authorities)
-	case users == "":
-		return c, nil
+	if users != "" {
+		return c, c.readUsers(users)
 	}
-	content, _, _, err := readFile(users)
+	return c, nil
+}
+
+func (c *Certificates) readAuthorities(file string) (err error) {
+	if c.authorities, err = os.ReadFile(file); err != nil {
+		return err
+	}
+	if n := len(c.authorities); n > MaxAuthorityOctets {
+		return fmt.Errorf("%s has %d octets, expected the authorities of clients alone, %d octets at most", file, n, MaxAuthorityOctets)
+	}
+	if !c.roots.AppendCertsFromPEM(c.authorities) {
+		return fmt.Errorf("%s has no certificate, expected PEM with -----BEGIN CERTIFICATE-----", file)
+	}
+	return nil
+}
+
+func (c *Certificates) readUsers(file string) error {
+	content, _, _, err := readFile(file)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.users = make(map[string]string)
 	number := 0
@@ -56,20 +70,32 @@ func OpenCertificates(authorities, users string) (*Certificates, error) {
 		last := len(fields) - 1
 		key := knownBy(strings.Join(fields[:last], " "))
 		if _, twice := c.users[key]; key == "" || twice {
-			return nil, fmt.Errorf("%s:%d: expected a fingerprint, an address or a name that was not there before, and then a user", users, number)
+			return fmt.Errorf("%s:%d: expected a fingerprint, an address or a name that was not there before, and then a user", file, number)
 		}
 		c.users[key] = fields[last]
 	}
-	return c, nil
+	return nil
 }
 
 // knownBy is the one form of what a certificate is known by.
 func knownBy(key string) string {
 	key = strings.ToLower(key)
-	if digits := strings.ReplaceAll(key, ":", ""); len(digits) == hex.EncodedLen(sha256.Size) && strings.Trim(digits, "0123456789abcdef") == "" {
+	if digits := strings.ReplaceAll(key, ":", ""); isFingerprint(digits) {
 		return digits
 	}
 	return key
+}
+
+func isFingerprint(key string) bool {
+	return len(key) == hex.EncodedLen(sha256.Size) && strings.Trim(key, "0123456789abcdef") == ""
+}
+
+// named is the user in the file for an address or a common name. Somebody whose
+// certificate has the fingerprint of another's as its name is not that other.
+func (c *Certificates) named(name string) (user string, ok bool) {
+	key := knownBy(name)
+	user, ok = c.users[key]
+	return user, ok && !isFingerprint(key)
 }
 
 // Authorities are the certificates of those who sign, in PEM.
@@ -98,11 +124,13 @@ func (c *Certificates) Users(chain []*x509.Certificate) ([]string, error) {
 		names = []string{leaf.Subject.CommonName}
 	}
 	if c.users != nil {
-		fingerprint := sha256.Sum256(leaf.Raw)
-		known := append([]string{hex.EncodeToString(fingerprint[:])}, leaf.EmailAddresses...)
 		names = nil
-		for _, key := range append(known, leaf.Subject.CommonName) {
-			if user, ok := c.users[knownBy(key)]; ok {
+		fingerprint := sha256.Sum256(leaf.Raw)
+		if user, ok := c.users[hex.EncodeToString(fingerprint[:])]; ok {
+			names = append(names, user)
+		}
+		for _, name := range append(slices.Clone(leaf.EmailAddresses), leaf.Subject.CommonName) {
+			if user, ok := c.named(name); ok {
 				names = append(names, user)
 			}
 		}
@@ -111,6 +139,18 @@ func (c *Certificates) Users(chain []*x509.Certificate) ([]string, error) {
 		return nil, fmt.Errorf("%w: the client's certificate with the serial number %x names no user", ErrCredentials, leaf.SerialNumber)
 	}
 	return names, nil
+}
+
+// Named is [Certificates.Users] of a certificate that somebody else has verified, such
+// as a proxy, and of which the common name alone is known.
+func (c *Certificates) Named(commonName string) ([]string, error) {
+	if c.users == nil {
+		return []string{commonName}, nil
+	}
+	if user, ok := c.named(commonName); ok {
+		return []string{user}, nil
+	}
+	return nil, fmt.Errorf("%w: the client's certificate for %q names no user", ErrCredentials, commonName)
 }
 
 // NewExternal begins an exchange with EXTERNAL (RFC 4422, appendix A) for somebody

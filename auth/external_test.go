@@ -80,6 +80,7 @@ func TestCertificates(t *testing.T) {
 	for _, b := range fingerprint {
 		colons = append(colons, fmt.Sprintf("%02X", b))
 	}
+	impostor := issue(t, root, owner(strings.Join(colons, ":"), strings.ToLower(strings.Join(colons, ""))))
 	dir := t.TempDir()
 	put(t, dir+"/ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.cert.Raw})))
 	put(t, dir+"/users", "# owners\n\nJoe Doe doe\nJOE@example.net net\n"+strings.Join(colons, ":")+"  jimmy\n")
@@ -92,6 +93,7 @@ func TestCertificates(t *testing.T) {
 		{"addresses", []*issuer{joe}, "joe@example.org joe@example.net", "net doe"},
 		{"common name", []*issuer{jim}, "jim", "jimmy"},
 		{"through another", []*issuer{below, between}, "below", ""},
+		{"another's fingerprint as its name", []*issuer{impostor}, strings.ToLower(strings.Join(colons, "")), ""},
 		{"link missing", []*issuer{below}, "", ""},
 		{"ended", []*issuer{ended}, "", ""},
 		{"a server's", []*issuer{server}, "", ""},
@@ -112,6 +114,34 @@ func TestCertificates(t *testing.T) {
 			got, err := certificates.Users(chain)
 			if !slices.Equal(got, strings.Fields(want)) || (want == "") != errors.Is(err, ErrCredentials) {
 				t.Errorf("%s, %q: %q, %v; want %q", c.name, file, got, err, want)
+			}
+		}
+	}
+}
+
+// TestNamedByProxy has common names of certificates that a proxy has verified.
+func TestNamedByProxy(t *testing.T) {
+	dir := t.TempDir()
+	fingerprint := strings.Repeat("0f", sha256.Size)
+	put(t, dir+"/users", "Joe Doe doe\n"+fingerprint+" jimmy\n")
+	for _, c := range []struct{ name, user, named string }{
+		{"Joe Doe", "Joe Doe", "doe"},
+		{"JOE doe", "JOE doe", "doe"},
+		{"jim", "jim", ""},
+		{fingerprint, fingerprint, ""},
+		{strings.ToUpper(fingerprint), strings.ToUpper(fingerprint), ""},
+	} {
+		for file, want := range map[string]string{"": c.user, dir + "/users": c.named} {
+			certificates, err := OpenCertificates("", file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := certificates.Named(c.name)
+			if strings.Join(got, " ") != want || (want == "") != errors.Is(err, ErrCredentials) {
+				t.Errorf("%s, %q: %q, %v; want %q", c.name, file, got, err, want)
+			}
+			if _, err := certificates.Users([]*x509.Certificate{issue(t, nil, owner("jim")).cert}); !errors.Is(err, ErrCredentials) || certificates.Authorities() != nil {
+				t.Errorf("without authorities a certificate is taken: %v", err)
 			}
 		}
 	}

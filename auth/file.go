@@ -99,9 +99,9 @@ type table struct {
 	path    string
 	content string
 	users   map[string]line
-	usable  []string             // lines with a password that can be tried
-	clear   int                  // so many of them have it as it is
-	shapes  [scrams][]scramShape // of those that are of use for SCRAM
+	usable  []string            // lines with a password that can be tried
+	clear   int                 // so many of them have it as it is
+	shapes  [scrams]scramShapes // of those that are of use for SCRAM
 }
 
 // line is one line of a file, numbered from 1.
@@ -112,6 +112,9 @@ type line struct {
 
 func parseTable(path, content string, warn func(error)) *table {
 	t := &table{path: path, content: content, users: make(map[string]line, strings.Count(content, "\n")+1)}
+	for kind := range t.shapes {
+		t.shapes[kind] = make(scramShapes)
+	}
 	faults := 0
 	report := func(number int, err error) {
 		if faults++; faults <= maxWarnings {
@@ -154,7 +157,7 @@ func (t *table) add(text string, s secret) {
 	}
 	for kind := range SCRAM(scrams) {
 		if shape, ok := s.shape(kind); ok {
-			t.shapes[kind] = append(t.shapes[kind], shape)
+			t.shapes[kind][shape]++
 		}
 	}
 }
@@ -163,7 +166,10 @@ func (t *table) add(text string, s secret) {
 func (t *table) holds(f Form) Extent {
 	n := t.clear
 	if kind, ok := f.scram(); ok {
-		n = len(t.shapes[kind])
+		n = 0
+		for _, users := range t.shapes[kind] {
+			n += users
+		}
 	}
 	switch n {
 	case 0:

@@ -50,16 +50,22 @@ func (m *Masters) scramKeys(ctx context.Context, q keysQuery, identity string) (
 	if l := (Login{User: q.user, Identity: identity}); l.AsOther() && m.Users != nil {
 		source = m.Users
 	}
-	keys, known, err := source.scramKeys(ctx, q)
-	if err != nil || q.name == q.user {
-		return keys, err
+	own, like, err := source.scramSecret(ctx, q)
+	shown := own
+	if err == nil && q.name != q.user {
+		var named *secret
+		q.user = q.name
+		if named, like, err = source.scramSecret(ctx, q); own == nil {
+			shown = named
+		}
 	}
-	q.user = q.name
-	decoy, _, err := source.scramKeys(ctx, q)
-	if err != nil || known {
-		return keys, err
+	if err != nil {
+		return scram.StoredCredentials{}, err
 	}
-	decoy.StoredKey = make([]byte, len(decoy.StoredKey))
-	rand.Read(decoy.StoredKey) // never fails
-	return decoy, nil
+	keys, err := keysOf(ctx, q, shown, like)
+	if own == nil {
+		keys.StoredKey = make([]byte, len(keys.StoredKey))
+		rand.Read(keys.StoredKey) // never fails
+	}
+	return keys, err
 }

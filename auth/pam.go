@@ -188,14 +188,16 @@ func (p *PAM) authenticate(ctx context.Context, user, password string, l Login) 
 	case a.Outcome != helper.Accepted:
 		return nil, outcomeError(a)
 	case a.Account.UID == 0:
-		// As a wrong password looks to a client: root's is not to be guessed here.
-		return nil, fmt.Errorf("%w: the account is root's, whose mail is never served", ErrDenied)
+		return nil, errRoot
 	}
 	if len(a.Messages) > 0 && p.options.Said != nil {
 		p.options.Said(a.Account.Name, a.Messages)
 	}
 	return accountOf(&a.Account), nil
 }
+
+// errRoot looks to a client as a wrong password: root's is not to be guessed here.
+var errRoot = fmt.Errorf("%w: the account is root's, whose mail is never served", ErrDenied)
 
 func accountOf(a *helper.Account) *Account {
 	uid, gid := a.UID, a.GID

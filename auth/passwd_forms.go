@@ -1,11 +1,6 @@
 package auth
 
-import (
-	"context"
-	"hash/maphash"
-
-	"github.com/xdg-go/scram"
-)
+import "context"
 
 // Holds says how many accounts have their password in a form. With a file for each
 // domain it is [None] or [Some], and knows only those files that logins have needed
@@ -26,20 +21,18 @@ func (p *Passwd) Holds(f Form) Extent {
 	return None
 }
 
-// scramKeys implements [keysSource]. A decoy is like somebody's of the same file.
-func (p *Passwd) scramKeys(ctx context.Context, q keysQuery) (scram.StoredCredentials, bool, error) {
+// scramSecret implements [keysSource]. Decoys are like those of the same file.
+func (p *Passwd) scramSecret(_ context.Context, q keysQuery) (*secret, scramShapes, error) {
 	found, err := p.find(q.user)
 	if err != nil {
-		return scram.StoredCredentials{}, false, err
+		return nil, nil, err
 	}
-	otherwise := unknownShape
+	var like scramShapes
 	if found.users != nil {
-		if shapes := found.users.shapes[q.kind]; len(shapes) > 0 {
-			otherwise = shapes[maphash.String(p.seed, foldUser(q.name))%uint64(len(shapes))]
-		}
+		like = found.users.shapes[q.kind]
 	}
 	if found.refusal != nil {
-		return keysOf(ctx, q, nil, otherwise)
+		return nil, like, nil
 	}
-	return keysOf(ctx, q, &found.secret, otherwise)
+	return found.secret.useful(q.kind), like, nil
 }

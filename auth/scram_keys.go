@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/binary"
 	"errors"
+	"math"
 
 	"github.com/xdg-go/scram"
 )
@@ -35,14 +37,14 @@ func (s *Salts) of(kind SCRAM, user string, n int) string {
 // scramShape is what a client learns of a secret before it has proved anything,
 // but for the salt itself, and whether the server has to derive the keys.
 type scramShape struct {
-	rounds  int32
-	salt    uint8 // octets
-	derived bool
+	Rounds  int32
+	Salt    uint8 // octets
+	Derived bool
 }
 
 // unknownShape is that of users of whose source no secret is known: what
 // [NewHash] makes.
-var unknownShape = scramShape{rounds: newSCRAMRounds, salt: newSaltOctets}
+var unknownShape = scramShape{Rounds: newSCRAMRounds, Salt: newSaltOctets}
 
 // shape says what a secret is like for a mechanism that can use it.
 func (s secret) shape(kind SCRAM) (shape scramShape, ok bool) {
@@ -69,39 +71,58 @@ func (s secret) keys(kind SCRAM, user string, salts *Salts) (scram.StoredCredent
 	return kind.derive(all[len(all)-1], scram.KeyFactors{Salt: salts.of(kind, user, newSaltOctets), Iters: derivedRounds})
 }
 
+// scramShapes is how many secrets there are of each shape.
+type scramShapes map[scramShape]int
+
+// of is the shape of a decoy: for each name always the same one, whatever process is
+// asked, and each shape as often as secrets have it. As secrets come and go few names
+// change theirs (weighted rendezvous hashing): one that does is nobody's.
+func (n scramShapes) of(q keysQuery) scramShape {
+	best, highest := unknownShape, math.Inf(-1)
+	for shape, weight := range n {
+		h := hmac.New(sha256.New, q.salts.secret[:])
+		_ = binary.Write(h, binary.BigEndian, shape) // of fixed size
+		h.Write([]byte("shape"))
+		h.Write([]byte{byte(q.kind)})
+		h.Write([]byte(foldUser(q.name)))
+		const bits = 53 // of a float64 from 0 to 1, neither of which it is
+		uniform := (float64(binary.BigEndian.Uint64(h.Sum(nil))>>(64-bits)) + 0.5) / (1 << bits)
+		if score := float64(weight) / -math.Log(uniform); score > highest {
+			best, highest = shape, score
+		}
+	}
+	return best
+}
+
 // decoyKeys are those of a user who does not exist, which take as long. Nothing
 // proves them.
-func decoyKeys(kind SCRAM, shape scramShape, user string, salts *Salts) (scram.StoredCredentials, error) {
+func decoyKeys(q keysQuery, shape scramShape) (scram.StoredCredentials, error) {
 	s := secret{clear: "decoy"}
-	if !shape.derived {
-		size := kind.new().Size()
-		s.scram = &scramSecret{kind, scram.StoredCredentials{
-			KeyFactors: scram.KeyFactors{Salt: salts.of(kind, user, int(shape.salt)), Iters: int(shape.rounds)},
+	if !shape.Derived {
+		size := q.kind.new().Size()
+		s.scram = &scramSecret{q.kind, scram.StoredCredentials{
+			KeyFactors: scram.KeyFactors{Salt: q.salts.of(q.kind, q.name, int(shape.Salt)), Iters: int(shape.Rounds)},
 			StoredKey:  make([]byte, size), ServerKey: make([]byte, size),
 		}}
 	}
-	keys, err := s.keys(kind, user, salts)
+	keys, err := s.keys(q.kind, q.name, q.salts)
 	rand.Read(keys.StoredKey) // never fails
 	return keys, err
 }
 
-// keysOf waits for a processor and gives the keys of a user whose secret is known,
-// or else a decoy's. Known says which.
-func keysOf(ctx context.Context, q keysQuery, s *secret, otherwise scramShape) (keys scram.StoredCredentials, known bool, err error) {
-	if s != nil {
-		_, known = s.shape(q.kind)
-	}
+// keysOf waits for a processor and gives the keys of a secret, or, where there is none
+// that is of use, a decoy's.
+func keysOf(ctx context.Context, q keysQuery, s *secret, like scramShapes) (keys scram.StoredCredentials, err error) {
 	_, waited := try(ctx, func(secret) bool {
-		if known {
+		if s != nil {
 			keys, err = s.keys(q.kind, q.name, q.salts)
-			known = err == nil // or it is a password that nobody can give
 		}
-		if !known {
-			keys, err = decoyKeys(q.kind, otherwise, q.name, q.salts)
+		if s == nil || err != nil { // or it is a password that nobody can give
+			keys, err = decoyKeys(q, like.of(q))
 		}
 		return true
 	}, secret{})
-	return keys, known, errors.Join(waited, err)
+	return keys, errors.Join(waited, err)
 }
 
 // keysQuery is what a source is asked for before a client proves anything.
@@ -114,32 +135,44 @@ type keysQuery struct {
 
 // keysSource is a [Source] whose secrets may be of use for SCRAM.
 type keysSource interface {
-	// scramKeys finds the keys of a user, or makes a decoy's. An error has
-	// nothing to do with which users there are.
-	scramKeys(ctx context.Context, q keysQuery) (keys scram.StoredCredentials, known bool, err error)
+	// scramSecret finds the secret of a user, nil where there is none of use for the
+	// mechanism, and says which of use there are. An error has nothing to do with
+	// which users there are.
+	scramSecret(ctx context.Context, q keysQuery) (s *secret, like scramShapes, err error)
 }
 
-// scramKeys gives the keys of the first source that has some of the user, or else
-// a decoy's of the first that could have.
-func (c Chain) scramKeys(ctx context.Context, q keysQuery) (keys scram.StoredCredentials, known bool, err error) {
-	decoy := false
+// useful is a secret if it is of use for a mechanism, else nil.
+func (s secret) useful(kind SCRAM) *secret {
+	if _, ok := s.shape(kind); !ok {
+		return nil
+	}
+	return &s
+}
+
+// scramSecret implements [keysSource]: the first of a user's secrets counts. All
+// sources are asked in any case, so that who is in the first is found no faster.
+func (c Chain) scramSecret(ctx context.Context, q keysQuery) (s *secret, like scramShapes, err error) {
+	like = make(scramShapes)
 	for i := range c {
 		source, ok := c[i].Source.(keysSource)
 		if !ok || !c[i].Serves(q.user) {
 			continue
 		}
-		found, known, err := source.scramKeys(ctx, q)
-		if err != nil || known {
-			return found, known, err
+		found, its, fault := source.scramSecret(ctx, q)
+		if err == nil {
+			err = fault
 		}
-		if !decoy {
-			keys, decoy = found, true
+		if s == nil {
+			s = found
+		}
+		for shape, n := range its {
+			like[shape] += n
 		}
 	}
-	if decoy {
-		return keys, false, nil
+	if s != nil {
+		return s, like, nil
 	}
-	return keysOf(ctx, q, nil, unknownShape)
+	return nil, like, err
 }
 
 // proves is a [Proof] of keys: it is right for the secret that has them, since it

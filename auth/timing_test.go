@@ -73,3 +73,32 @@ func TestDecoysAreStable(t *testing.T) {
 		t.Errorf("%d of 4 users serve as decoys", len(seen))
 	}
 }
+
+// The keys of a password that is kept as it is are derived while the client waits for
+// the salt: for a name that nobody has as well, and once, in whichever source it is.
+func TestSaltsTakeTheSameTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures time")
+	}
+	first, second := scramSite(t, "joe:{PLAIN}pencil\n").Chain[0], scramSite(t, "jim:{PLAIN}pencil\nhash:{SHA1}L55TUjtiq8FBorTWAZ0jy6g129A=\n").Chain[0]
+	m := &Masters{Chain: Chain{first, second}}
+	const runs = 15
+	users := []string{"joe", "jim", "nobody", "hash", "joe@example.org"}
+	times := make([][]time.Duration, len(users))
+	for range runs {
+		for n, user := range users {
+			begin := time.Now()
+			challengeOf(t, m, SCRAMSHA256, testSalts, user)
+			times[n] = append(times[n], time.Since(begin))
+		}
+	}
+	for n := range times {
+		slices.Sort(times[n])
+	}
+	known := times[0][0] // the least of each, which other work on the machine does not change
+	for n, user := range users {
+		if least := times[n][0]; least < known*2/3 || least > known*3/2 {
+			t.Errorf("%s takes %v, somebody %v", user, least, known)
+		}
+	}
+}

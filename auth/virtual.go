@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
-	"sync/atomic"
-
-	"github.com/xdg-go/scram"
+	"sync"
 
 	"sidepop/auth/postfix"
 )
@@ -19,8 +18,10 @@ import (
 // needed since the start.
 type Virtual struct {
 	instances []virtualInstance
-	clear     atomic.Bool                        // a password was kept as it is
-	shapes    [scrams]atomic.Pointer[scramShape] // of the last password that is of use; nil: there was none
+
+	mu     sync.Mutex
+	clear  bool                // a password was kept as it is
+	shapes [scrams]scramShapes // of passwords that are of use, each once
 }
 
 // virtualInstance is one Postfix, and the passwords as its tables have them.
@@ -35,6 +36,9 @@ type virtualInstance struct {
 // It fails where these can't be tables.
 func NewVirtual(instances []*postfix.Postfix, passwords string) (*Virtual, error) {
 	v := &Virtual{}
+	for kind := range v.shapes {
+		v.shapes[kind] = make(scramShapes)
+	}
 	for _, p := range instances {
 		t, err := p.Table(passwords)
 		if err != nil {
@@ -76,46 +80,49 @@ func (v *Virtual) Verify(ctx context.Context, l Login) (*Account, error) {
 
 // note remembers in which form a password is.
 func (v *Virtual) note(s secret) {
-	if s.clear != "" {
-		v.clear.Store(true)
-	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.clear = v.clear || s.clear != ""
 	for kind := range SCRAM(scrams) {
-		if shape, ok := s.shape(kind); ok {
-			v.shapes[kind].Store(&shape)
+		shape, ok := s.shape(kind)
+		if ok && len(v.shapes[kind]) < maxShapes {
+			v.shapes[kind][shape] = 1
 		}
 	}
 }
 
+// maxShapes bounds what is remembered: tables have secrets of a few kinds.
+const maxShapes = 100
+
 // Holds says whether passwords are kept in a form: [None] or [Some], as far as
 // logins have needed them.
 func (v *Virtual) Holds(f Form) Extent {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	kind, isSCRAM := f.scram()
-	if isSCRAM && v.shapes[kind].Load() != nil || f == FormClear && v.clear.Load() {
+	if isSCRAM && len(v.shapes[kind]) > 0 || f == FormClear && v.clear {
 		return Some
 	}
 	return None
 }
 
-// scramKeys implements [keysSource]. A decoy is like the last password that was of
-// use.
-func (v *Virtual) scramKeys(ctx context.Context, q keysQuery) (scram.StoredCredentials, bool, error) {
-	otherwise := unknownShape
-	if last := v.shapes[q.kind].Load(); last != nil {
-		otherwise = *last
-	}
+// scramSecret implements [keysSource]. Decoys are like those passwords that logins have
+// needed since the start: a table can't be asked for all.
+func (v *Virtual) scramSecret(ctx context.Context, q keysQuery) (*secret, scramShapes, error) {
 	_, _, field, err := v.find(ctx, q.user)
-	if errors.Is(err, ErrUnknown) {
-		return keysOf(ctx, q, nil, otherwise)
+	if err != nil && !errors.Is(err, ErrUnknown) {
+		return nil, nil, err
 	}
-	if err != nil {
-		return scram.StoredCredentials{}, false, err
+	var s *secret
+	if err == nil {
+		if parsed, err := parseSecret(field); err == nil { // else it is of this user alone
+			v.note(parsed)
+			s = parsed.useful(q.kind)
+		}
 	}
-	s, err := parseSecret(field)
-	if err != nil { // of this user alone
-		return keysOf(ctx, q, nil, otherwise)
-	}
-	v.note(s)
-	return keysOf(ctx, q, &s, otherwise)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return s, maps.Clone(v.shapes[q.kind]), nil
 }
 
 // Account implements [Source].

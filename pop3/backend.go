@@ -28,6 +28,10 @@ type Peer struct {
 	// [Settings].ClientCAs; none if they don't.
 	Certificates []*x509.Certificate
 
+	// ClientName is the common name of the client's certificate where a proxy has
+	// ended the TLS and says that it has verified that ([Settings].RelayedNames).
+	ClientName string
+
 	// Secure says that a password may cross this connection as it is: it is
 	// encrypted, or both its ends are on the loopback interface, or the
 	// operator allows plaintext (RFC 8314, section 3).
@@ -40,7 +44,7 @@ type Offer struct {
 	Password bool     // USER and PASS
 	UTF8User bool     // names and passwords may be UTF-8 (RFC 6856, section 2.2)
 	APOP     bool     // at least one account has a secret that APOP can use (RFC 1939, section 7)
-	SASL     []string // mechanism names, the preferred first (RFC 5034); those with -PLUS hold only where there is a channel binding, and EXTERNAL only where there are [Peer].Certificates
+	SASL     []string // mechanism names, the preferred first (RFC 5034); those with -PLUS hold only where there is a channel binding, and EXTERNAL only where there are [Peer].Certificates or a ClientName
 
 	// LoginDelay is the least time from one login of an account to the next,
 	// which the backend enforces; 0: any (RFC 2449, section 6.5).

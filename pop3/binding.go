@@ -113,7 +113,8 @@ const maxClientChain, maxClientOctets = 5, 16 << 10
 // binding none with -PLUS (RFC 5802, section 6), without a certificate not EXTERNAL
 // (RFC 4422, appendix A).
 func (c *session) mechanisms(o Offer) []string {
+	certified := len(c.peer.Certificates) > 0 || c.peer.ClientName != ""
 	return slices.DeleteFunc(slices.Clone(o.SASL), func(m string) bool {
-		return strings.HasSuffix(m, "-PLUS") && len(c.peer.Bindings) == 0 || m == "EXTERNAL" && len(c.peer.Certificates) == 0
+		return strings.HasSuffix(m, "-PLUS") && len(c.peer.Bindings) == 0 || m == "EXTERNAL" && !certified
 	})
 }

@@ -43,6 +43,10 @@ type Settings struct {
 	// Nil: there are none.
 	ClientCAs *x509.CertPool
 
+	// RelayedNames lets clients authenticate by EXTERNAL with the certificates that
+	// proxies say to have verified ([Relayed]).
+	RelayedNames bool
+
 	// AllowPlaintext lets passwords through without TLS from anywhere, not
 	// only from loopback.
 	AllowPlaintext bool
@@ -76,6 +80,10 @@ type Relayed interface {
 	// material and with HandshakeComplete false; nil: there is none. Where the
 	// server does the handshake itself it does not count.
 	Terminated() *tls.ConnectionState
+
+	// ClientName is the common name of the certificate that the client has shown the
+	// proxy and the proxy has verified; "": there is none. It goes with Terminated.
+	ClientName() string
 }
 
 // Server serves POP3 connections from a [Backend]. Its fields are not changed
@@ -291,6 +299,9 @@ func (s *Server) newSession(conn net.Conn) *session {
 	relayed, isRelayed := conn.(Relayed)
 	if isRelayed {
 		c.peer.TLS = relayed.Terminated()
+		if c.settings.RelayedNames && c.peer.TLS != nil {
+			c.peer.ClientName = relayed.ClientName()
+		}
 	}
 	c.peer.Secure = c.settings.AllowPlaintext || c.peer.TLS != nil ||
 		!isRelayed && local(conn.RemoteAddr()) && local(conn.LocalAddr())

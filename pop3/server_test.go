@@ -279,10 +279,12 @@ type relayed struct {
 	*net.TCPConn
 	remote     net.Addr
 	terminated *tls.ConnectionState
+	name       string
 }
 
 func (r relayed) RemoteAddr() net.Addr             { return r.remote }
 func (r relayed) Terminated() *tls.ConnectionState { return r.terminated }
+func (r relayed) ClientName() string               { return r.name }
 
 // TestRelayed: what a proxy says of TLS lets passwords cross, and that it is near
 // does not. Clients are counted by their own addresses.
@@ -302,7 +304,7 @@ func TestRelayed(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(remote))
-		go s.ServeConn(relayed{conn.(*net.TCPConn), a, terminated}, implicit)
+		go s.ServeConn(relayed{conn.(*net.TCPConn), a, terminated, ""}, implicit)
 		return c
 	}
 	over := &tls.ConnectionState{Version: tls.VersionTLS13}
@@ -336,6 +338,50 @@ func TestRelayed(t *testing.T) {
 		t.Fatal(err)
 	}
 	(&client{t, conn, bufio.NewReader(conn)}).login()
+}
+
+// TestRelayedNames: EXTERNAL is there for a client whose certificate a proxy has
+// verified, where proxies are believed that, and not for TLS behind the proxy.
+func TestRelayedNames(t *testing.T) {
+	over := &tls.ConnectionState{Version: tls.VersionTLS13}
+	for _, test := range []struct {
+		believed   bool
+		terminated *tls.ConnectionState
+		name       string
+		offered    bool
+	}{
+		{true, over, "joe", true}, {false, over, "joe", false}, {true, nil, "joe", false}, {true, over, "", false},
+	} {
+		b := &binding{alice(), []string{"EXTERNAL", "PLAIN"}, make(chan []pop3.ChannelBinding, 1)}
+		s := &pop3.Server{Backend: b, Settings: pop3.Settings{TLS: serverTLS, RelayedNames: test.believed}}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		c := dial(t, l.Addr().String())
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go s.ServeConn(relayed{conn.(*net.TCPConn), conn.RemoteAddr(), test.terminated, test.name}, false)
+		c.hear(`\+OK POP3 ready`)
+		c.say("CAPA")
+		if capa := c.multiline(); strings.Contains(capa, "SASL EXTERNAL") != test.offered {
+			t.Errorf("%+v: %q", test, capa)
+		}
+		if test.terminated != nil {
+			continue
+		}
+		c.say("STLS")
+		c.hear(`\+OK begin TLS`)
+		inner := tls.Client(c.Conn, clientTLS)
+		c = &client{t, inner, bufio.NewReader(inner)}
+		c.say("CAPA")
+		if capa := c.multiline(); strings.Contains(capa, "EXTERNAL") {
+			t.Errorf("with TLS behind the proxy: %q", capa)
+		}
+	}
 }
 
 // TestApply has connections that began under other settings.

@@ -369,7 +369,7 @@ func (c *session) startTLS() error {
 	state := conn.ConnectionState()
 	c.peer.TLS, c.peer.Secure = &state, true
 	c.peer.Bindings = channelBindings(&state, certificate)
-	c.peer.Certificates = c.settings.trusted(state.PeerCertificates)
+	c.peer.Certificates, c.peer.ClientName = c.settings.trusted(state.PeerCertificates), ""
 	c.use(conn)
 	return nil
 }

@@ -39,7 +39,7 @@ func clientAuthority(t *testing.T, file string) (sign func(dir, address string) 
 		own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		must(t, err)
 		leaf := &x509.Certificate{
-			SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "client"}, EmailAddresses: []string{address},
+			SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: address}, EmailAddresses: []string{address},
 			NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		}

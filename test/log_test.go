@@ -22,6 +22,8 @@ type entry struct {
 	TLS     string // version and cipher, or noTLS
 	Ended   string // role
 	Keys    string // of the configuration
+	Path    string // of a certificate
+	Names   string // in it
 	UID     int    // of a process
 }
 
@@ -44,6 +46,7 @@ const (
 	msgNeedsRestart = "needs a restart"             // on a hangup
 	msgFrontRefused = "front refused"               // not the front, or too many of its connections
 	msgFrontBroke   = "front broke the protocol"    // a test in its place
+	msgSelfSigned   = "self-signed certificate"     // no other was found
 	msgOldTLS       = "old TLS"                     // with tls.profile legacy
 	msgUnseparated  = "roles not separated by user" // not started as root
 	msgSandboxed    = "sandboxed"                   // some of it is not available

@@ -21,7 +21,15 @@ func TestProxies(t *testing.T) {
 	mails := sample()[:2]
 	a := s.account("bob", mails)
 	srv := s.serveWith([]string{"[listen]\n", fmt.Sprintf("[listen]\nproxy_networks = [%q]\n", proxyAddress)}, msgRefused)
-	via := srv.haproxy()
+	ended := "ssl crt " + srv.pair()
+	via := srv.haproxy(map[string]relay{
+		"v1":         {"", srv.pop3 + " send-proxy"},
+		"v2":         {"", srv.pop3 + " send-proxy-v2"},
+		"v1-through": {"", srv.pop3s + " send-proxy"},
+		"v2-through": {"", srv.pop3s + " send-proxy-v2 proxy-v2-options crc32c"},
+		"v2-ended":   {ended, srv.pop3 + " send-proxy-v2-ssl proxy-v2-options ssl,ssl-cipher,authority"},
+		"v2-summed":  {ended, srv.pop3 + " send-proxy-v2-ssl proxy-v2-options ssl,ssl-cipher,authority,crc32c"},
+	})
 
 	login := func(client, address string, implicit bool) (*conn, error) {
 		t.Helper()
@@ -54,6 +62,7 @@ func TestProxies(t *testing.T) {
 		{"v1-through", true, false},
 		{"v2-through", true, false},
 		{"v2-ended", true, false},
+		{"v2-summed", true, false},
 	} {
 		client := fmt.Sprintf("127.0.1.%d", i+1)
 		c, err := login(client, via[tt.frontend], tt.implicit)
@@ -90,30 +99,34 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// haproxy starts a HAProxy before the server and gives the addresses of what it
-// listens on, by name.
-func (s *server) haproxy() map[string]string {
+// pair is a file with the certificate and its key, as HAProxy wants them.
+func (s *server) pair() (file string) {
 	s.t.Helper()
 	pem, err := os.ReadFile(s.path(certFile))
 	must(s.t, err)
 	key, err := os.ReadFile(s.path(keyFile))
 	must(s.t, err)
 	dir := folder(s.t)
-	must(s.t, os.WriteFile(dir+"/pair.pem", append(pem, key...), 0o600))
+	file = dir + "/pair.pem"
+	must(s.t, os.WriteFile(file, append(pem, key...), 0o600))
+	own(s.t, dir)
+	return file
+}
 
+// relay is something that HAProxy listens on: what follows "bind" with an address,
+// and "server" with a name.
+type relay struct{ bind, server string }
+
+// haproxy starts a HAProxy before the server and gives the addresses of what it
+// listens on, by name.
+func (s *server) haproxy(relays map[string]relay) map[string]string {
+	s.t.Helper()
+	dir := folder(s.t)
 	frontends := make(map[string]string)
 	config := "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n"
-	for name, to := range map[string]string{
-		"v1": s.pop3 + " send-proxy", "v2": s.pop3 + " send-proxy-v2",
-		"v1-through": s.pop3s + " send-proxy", "v2-through": s.pop3s + " send-proxy-v2",
-		"v2-ended": s.pop3 + " send-proxy-v2-ssl proxy-v2-options ssl,ssl-cipher,authority",
-	} {
+	for name, r := range relays {
 		frontends[name], _ = freePorts(s.t)
-		config += fmt.Sprintf("listen %s\n  bind %s", name, frontends[name])
-		if name == "v2-ended" {
-			config += " ssl crt " + dir + "/pair.pem"
-		}
-		config += fmt.Sprintf("\n  source %s\n  server pop %s\n", proxyAddress, to)
+		config += fmt.Sprintf("listen %s\n  bind %s %s\n  source %s\n  server pop %s\n", name, frontends[name], r.bind, proxyAddress, r.server)
 	}
 	must(s.t, os.WriteFile(dir+"/haproxy.cfg", []byte(config), 0o600))
 	own(s.t, dir)

@@ -37,6 +37,9 @@ type keySource interface {
 	// algorithm, by the id of the key as the token has it, or "". An error wraps
 	// one of the values of auth.
 	find(ctx context.Context, id string, algorithm jose.SignatureAlgorithm) ([]any, error)
+
+	// load gives all keys as they are now.
+	load() (*keySet, error)
 }
 
 // keySet is one version of an issuer's public keys.
@@ -138,7 +141,7 @@ type fileKeys struct {
 
 // find implements [keySource].
 func (f *fileKeys) find(_ context.Context, id string, algorithm jose.SignatureAlgorithm) ([]any, error) {
-	set, err := f.current()
+	set, err := f.load()
 	if err != nil {
 		return nil, fmt.Errorf("keys of the issuer: %w", err)
 	}
@@ -149,7 +152,8 @@ func (f *fileKeys) find(_ context.Context, id string, algorithm jose.SignatureAl
 	return keys, nil
 }
 
-func (f *fileKeys) current() (*keySet, error) {
+// load implements [keySource].
+func (f *fileKeys) load() (*keySet, error) {
 	data, err := readFile(f.path, maxSetOctets)
 	if err != nil {
 		return nil, err
@@ -169,7 +173,7 @@ func (f *fileKeys) current() (*keySet, error) {
 // CheckKeys says whether a file has keys that can be used, for a check of the
 // configuration.
 func CheckKeys(path string) error {
-	_, err := (&fileKeys{path: path}).current()
+	_, err := (&fileKeys{path: path}).load()
 	return err
 }
 

@@ -103,7 +103,7 @@ func (r *remoteKeys) refetch() (any, error) {
 	if early {
 		return nil, nil
 	}
-	set, err := r.fetch()
+	set, err := r.load()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil && r.fault == nil && r.set != nil {
@@ -116,7 +116,8 @@ func (r *remoteKeys) refetch() (any, error) {
 	return nil, nil
 }
 
-func (r *remoteKeys) fetch() (*keySet, error) {
+// load implements [keySource]: it fetches them.
+func (r *remoteKeys) load() (*keySet, error) {
 	// Nobody's context: others may wait for it too.
 	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
 	defer cancel()

@@ -42,7 +42,7 @@ func newAccounts(ctx context.Context, c *config.Config, found *mta.MTA, h *helpe
 		}
 		return nil, err
 	}
-	if c.TLS.ClientCA != "" {
+	if c.TLS.ClientCA != "" || c.Listen.ProxyCertificates {
 		if a.certificates, err = auth.OpenCertificates(c.TLS.ClientCA, c.Auth.CertificateUsers); err != nil {
 			return nil, config.Problems{c.Problem("tls.client_ca", err.Error())}
 		}

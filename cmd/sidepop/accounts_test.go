@@ -19,6 +19,12 @@ import (
 // fakePostfix is one with the domain virt.example and the mailbox of joe in it.
 func fakePostfix(t *testing.T) *postfix.Postfix {
 	t.Helper()
+	return fakePostfixWith(t, "joe@virt.example=joe/")
+}
+
+// fakePostfixWith has these entries of a table of mailboxes, with commas between.
+func fakePostfixWith(t *testing.T, mailboxes string) *postfix.Postfix {
+	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"main.cf": "",
@@ -29,7 +35,7 @@ mydestination = local.example
 recipient_delimiter = +
 virtual_transport = virtual
 virtual_mailbox_domains = virt.example
-virtual_mailbox_maps = inline:{joe@virt.example=joe/}
+virtual_mailbox_maps = inline:{` + mailboxes + `}
 virtual_mailbox_base = /var/vmail
 virtual_uid_maps = static:5000
 virtual_gid_maps = static:5001

@@ -44,6 +44,13 @@ func (s *site) Write(p []byte) (int, error) {
 	return s.log.Write(p)
 }
 
+// text is what was logged so far.
+func (s *site) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.String()
+}
+
 // ended ends all sessions, so that everything is logged, and gives the log.
 func (s *site) ended() string {
 	for _, c := range s.conns {

@@ -29,8 +29,7 @@ func (c *checkup) certificates() {
 	}
 	switch {
 	case first == "":
-		s.Fact("file", "none")
-		c.noCertificate()
+		c.noCertificate(s)
 		return
 	case len(leaves) == 0: // fit says why
 	default:
@@ -51,6 +50,12 @@ func (c *checkup) certificatesInUse(s *check.Section) (all []certs.Found) {
 	var found []certs.Found
 	privilege.WithoutOverride(func() { found = certificateSearch(c.config, c.found).Find(time.Now()) })
 	for _, f := range found {
+		if f.Own {
+			if f.Used || c.hidden(f.Certificate) {
+				all = append(all, f)
+			}
+			continue
+		}
 		use := "used"
 		if !f.Used {
 			use = "not used"
@@ -77,12 +82,15 @@ func (c *checkup) certificate(s *check.Section, f certs.Found) *x509.Certificate
 	if err != nil {
 		return nil // fit says so
 	}
-	s.Fact("names", "%s", strings.Join(check.Names(leaf), ", "))
+	s.Fact("names", "%s", strings.Join(certs.Names(leaf), ", "))
 	s.Fact("kind", "%s", leaf.PublicKeyAlgorithm)
 	s.Fact("valid", "from %s to %s", leaf.NotBefore.Local().Format(time.DateTime), leaf.NotAfter.Local().Format(time.DateTime))
 	issuer := leaf.Issuer.String()
 	if certs.SelfSigned(leaf) {
 		issuer = "itself: clients take it only if they are told to"
+		if c.config.TLS.Files() == nil {
+			c.warnOfItself(f.Certificate)
+		}
 	}
 	s.Fact("issued by", "%s", issuer)
 	c.Add(check.Dates(f.Certificate, leaf, time.Now())...)
@@ -108,13 +116,24 @@ func (c *checkup) protocols(s *check.Section) {
 }
 
 // noCertificate is about a server without one.
-func (c *checkup) noCertificate() {
+func (c *checkup) noCertificate(s *check.Section) {
 	if c.config.Listen.NeedsTLS() {
-		c.problems(check.Error, config.Problems{noCertificate(c.config)})
+		own := certificateSearch(c.config, c.found).Own
+		s.Fact("file", "%s, which sidepop makes for itself at its start", own.File)
+		s.Fact("names", "%s", strings.Join(own.Names, ", "))
+		c.warnOfItself(own.File)
 		return
 	}
+	s.Fact("file", "none")
 	c.Warn("Set certificate and key in the table [tls] in "+c.file+".",
 		"There is no certificate: users can log in from this machine alone, unless auth.plaintext lets others read their passwords.")
+}
+
+// warnOfItself is about a certificate that is signed by itself, and was not chosen.
+func (c *checkup) warnOfItself(file string) {
+	c.Warn("Get one that clients trust, such as with: certbot certonly --standalone -d "+certs.PublicName(machineNames(c.config, c.found))+". sidepop uses it as soon as it is there. "+
+		"Or set certificate and key in the table [tls] in "+c.file+".",
+		"The certificate %s is signed by itself, as no other was found: clients warn of it, or refuse it.", file)
 }
 
 // keyFile says whose a key is.

@@ -174,7 +174,7 @@ func (k *keeper) open() (err error) {
 // push tells the front what it needs to know, or, with an error, nothing.
 func (k *keeper) push(c *config.Config, certificates *certs.Store, b *backend) error {
 	told := settingsOf(c)
-	if b.accounts.certificates != nil {
+	if c.TLS.ClientCA != "" {
 		told.ClientCA, told.TLS.AskClients = b.accounts.certificates.Authorities(), true
 	}
 	data, err := told.encode()

@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -59,7 +60,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.As(err, new(loggedError)):
-		if errors.As(err, &problems) {
+		if errors.As(err, &problems) || roleStatus(err) == exitUsage {
 			return exitUsage
 		}
 		return exitFailure
@@ -76,6 +77,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "sidepop: %s\nSee \"sidepop --help\".\n", err)
 	return exitUsage
+}
+
+// roleStatus is the exit status of the role whose end an error is about: what only the
+// keeper can find out of a configuration, it has told.
+func roleStatus(err error) int {
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		return ended.ExitCode()
+	}
+	return exitFailure
 }
 
 // printProblems prints a line for each: where in which file, or else who says it.

@@ -31,7 +31,7 @@ var mechanisms = []mechanism{
 		name: "EXTERNAL", secure: true, proved: true,
 		offered: func(_ *config.Auth, h *holdings) bool { return h.certificates != nil },
 		begin: func(_ context.Context, x *exchange, verify auth.VerifyFunc) (*auth.Exchange, error) {
-			names, err := x.backend.accounts.certificates.Users(x.peer.Certificates)
+			names, err := x.certified()
 			if err != nil {
 				return nil, err
 			}
@@ -63,6 +63,16 @@ var mechanisms = []mechanism{
 	},
 	bearerMechanism("OAUTHBEARER", auth.NewOAuthBearer),
 	bearerMechanism("XOAUTH2", auth.NewXOAuth2),
+}
+
+// certified are the names that the client's certificate proves: that which it has
+// shown itself, or that which a proxy has seen and may speak of.
+func (x *exchange) certified() ([]string, error) {
+	certificates := x.backend.accounts.certificates
+	if name := x.peer.ClientName; name != "" && x.backend.config.Listen.ProxyCertificates {
+		return certificates.Named(name)
+	}
+	return certificates.Users(x.peer.Certificates)
 }
 
 func always(*config.Auth, *holdings) bool { return true }

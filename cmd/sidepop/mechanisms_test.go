@@ -120,6 +120,12 @@ func (c *client) authenticate(command string, answer func(challenge string) stri
 
 func (c *client) scram(kind, user, password, identity string) string {
 	c.Helper()
+	return c.scramWith(kind, user, password, identity, func() {})
+}
+
+// scramWith calls before between the server's challenge and the proof.
+func (c *client) scramWith(kind, user, password, identity string, before func()) string {
+	c.Helper()
 	hash := scram.HashGeneratorFcn(sha256.New)
 	if kind == "SCRAM-SHA-1" {
 		hash = sha1.New
@@ -130,6 +136,9 @@ func (c *client) scram(kind, user, password, identity string) string {
 	}
 	conversation := own.NewConversation()
 	return c.authenticate("AUTH "+kind, func(challenge string) string {
+		if strings.HasPrefix(challenge, "r=") {
+			before()
+		}
 		response, err := conversation.Step(challenge)
 		if err != nil {
 			c.Fatal(err)

@@ -47,14 +47,12 @@ func TestScripts(t *testing.T) {
 			return setUpScript(env)
 		},
 		Condition: func(cond string) (bool, error) {
-			switch cond {
-			case "root":
+			files := map[string]string{"bash-completion": "/usr/share/bash-completion/bash_completion", "snakeoil": certs.Snakeoil.Key}
+			if cond == "root" {
 				return os.Geteuid() == 0, nil
-			case "bash-completion":
-				_, err := os.Stat("/usr/share/bash-completion/bash_completion")
-				return err == nil, nil
 			}
-			return false, fmt.Errorf("unknown condition %q", cond)
+			_, err := os.Stat(files[cond])
+			return err == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await":  await,

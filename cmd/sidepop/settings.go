@@ -24,6 +24,7 @@ type settings struct {
 	Expire      string          `json:"expire"`
 	TLS         certs.Protocols `json:"tls"`
 	Proxies     []netip.Prefix  `json:"proxies"`
+	ProxyCNs    bool            `json:"proxy_cns"` // proxies are believed whose certificate a client has shown
 	ClientCA    []byte          `json:"client_ca"` // in PEM; none: clients are not asked for certificates
 
 	ShutdownTime time.Duration `json:"shutdown_time"`
@@ -38,6 +39,7 @@ func settingsOf(c *config.Config) settings {
 		Expire:      c.POP3.Expire,
 		TLS:         c.TLS.Protocols(),
 		Proxies:     c.Listen.Proxies,
+		ProxyCNs:    c.Listen.ProxyCertificates,
 
 		ShutdownTime: c.Limits.ShutdownTime,
 	}
@@ -72,6 +74,7 @@ func (s settings) pop3() pop3.Settings {
 	t := pop3.Settings{
 		Limits:         s.Limits,
 		AllowPlaintext: s.Plaintext,
+		RelayedNames:   s.ProxyCNs,
 		UTF8Headers:    s.UTF8Headers,
 		Hostname:       s.Hostname,
 		Expire:         s.Expire,

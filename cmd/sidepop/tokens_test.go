@@ -35,15 +35,21 @@ func tokenFor(t *testing.T, user string, expires time.Duration) string {
 // newTokenSite is newSite with the keys of the issuer in a file.
 func newTokenSite(t *testing.T, files map[string]string) *site {
 	t.Helper()
+	return newSite(t, files, withTokens(t, files), "text")
+}
+
+// withTokens adds the issuer's keys to the files of a site.
+func withTokens(t *testing.T, files map[string]string) func(*config.Config) {
+	t.Helper()
 	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: tokenKey.Public(), KeyID: "k"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	files["jwks"] = string(keys)
-	return newSite(t, files, func(c *config.Config) {
+	return func(c *config.Config) {
 		o := &c.Auth.OAuth
 		o.Issuer, o.Audience, o.JWKSFile = "https://id.example.org", []string{"mail"}, strings.TrimSuffix(c.Auth.PasswdFile, "users")+"jwks"
-	}, "text")
+	}
 }
 
 // TestTokens has logins with tokens beside the answer and what the log says of them.

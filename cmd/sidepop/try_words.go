@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -150,8 +151,14 @@ func (w *words) AcceptFailed(listener net.Addr, err error) {
 // Connected implements [pop3.Events]. Who connects is told with what follows.
 func (w *words) Connected(pop3.Peer) {}
 
+// CertificateInUse implements [certs.Events]. The guide tells of that.
+func (w *words) CertificateInUse(string, *x509.Certificate) {}
+
+// CertificateSelfSigned implements [certs.Events]. A trial finds no certificates.
+func (w *words) CertificateSelfSigned(string, *x509.Certificate) {}
+
 // Certificate implements [certs.Events].
-func (w *words) Certificate(file string, _ time.Time) {
+func (w *words) Certificate(file string, _ *x509.Certificate) {
 	w.screen.say("certificate %s is loaded", maillog.Escape(file))
 }
 

@@ -63,7 +63,7 @@ func (c *Client) Password(ctx context.Context, p pop3.Peer, user, password strin
 	if len(user) > maxName || len(password) > maxSecret {
 		return nil, errTooLong
 	}
-	p.Bindings, p.Certificates = nil, nil // which SASL alone needs
+	p.Bindings, p.Certificates, p.ClientName = nil, nil, "" // which SASL alone needs
 	b := newBuffer()
 	q := appendBytes(b.begin(verbPassword), user)
 	q = appendBytes(q, password)
@@ -75,7 +75,7 @@ func (c *Client) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest 
 	if len(user) > maxName || len(timestamp) > maxStamp || len(digest) > maxDigest {
 		return nil, errTooLong
 	}
-	p.Bindings, p.Certificates = nil, nil
+	p.Bindings, p.Certificates, p.ClientName = nil, nil, ""
 	b := newBuffer()
 	q := appendBytes(b.begin(verbAPOP), user)
 	q = appendBytes(q, timestamp)
@@ -141,7 +141,7 @@ func (c *Client) SASL(_ context.Context, p pop3.Peer, mechanism string) (pop3.Ex
 		return nil, errTooLong
 	}
 	if mechanism != "EXTERNAL" {
-		p.Certificates = nil
+		p.Certificates, p.ClientName = nil, ""
 	}
 	return &exchange{client: c, peer: p, mechanism: mechanism}, nil
 }

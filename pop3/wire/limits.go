@@ -32,6 +32,7 @@ const (
 	maxZone         = 64       // octets of an IPv6 zone: an interface's name
 	maxHost         = 255      // octets of a TLS server name (RFC 1035, section 2.3.4)
 	maxClientChain  = 5        // certificates of a client, as package pop3 has it
+	maxClientName   = 256      // octets of a common name: 64 characters of UTF-8 (RFC 5280, appendix A.1)
 	maxClientOctets = 16 << 10 // of one; package pop3 has as many for all together
 
 	maxBindings    = 4  // channel bindings of a connection: TLS has three

@@ -31,6 +31,7 @@ func appendLogin(p []byte, ctx context.Context, peer pop3.Peer) []byte {
 		for _, certificate := range peer.Certificates {
 			p = appendBytes(p, certificate.Raw)
 		}
+		p = appendBytes(p, whole(peer.ClientName, maxClientName, isPrintable))
 	}
 	left := MaxLogin
 	if deadline, ok := ctx.Deadline(); ok {
@@ -47,6 +48,15 @@ func plain(s string, limit int, allowed func(byte) bool) string {
 		return ""
 	}
 	return s
+}
+
+// whole is s, or nothing if s is too long or has an octet that is not allowed: a name
+// that is cut is somebody else's.
+func whole(s string, limit int, allowed func(byte) bool) string {
+	if len(s) > limit {
+		return ""
+	}
+	return plain(s, limit, allowed)
 }
 
 // plain is a string of at most limit octets, all of them allowed. The keeper
@@ -81,6 +91,10 @@ func isMechanism(c byte) bool { return isAlphanumeric(c) || c == '-' || c == '_'
 // TLS (RFC 6066, section 3), have only such octets.
 func isVisible(c byte) bool { return ' ' < c && c < 0x7F }
 
+// isPrintable: the common name of a certificate is UTF-8 (RFC 5280, section 4.1.2.4),
+// in which no control character is of use.
+func isPrintable(c byte) bool { return ' ' <= c && c != 0x7F }
+
 // login is what appendLogin added.
 func (d *decoder) login() (peer pop3.Peer, left time.Duration) {
 	peer.Session = d.plain(maxSession, isAlphanumeric)
@@ -96,6 +110,7 @@ func (d *decoder) login() (peer pop3.Peer, left time.Duration) {
 		}
 		peer.Bindings = d.bindings()
 		peer.Certificates = d.certificates()
+		peer.ClientName = d.plain(maxClientName, isPrintable)
 	}
 	left = time.Duration(d.uint(uint64(MaxLogin.Milliseconds()))) * time.Millisecond
 	return peer, left

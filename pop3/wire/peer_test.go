@@ -23,7 +23,7 @@ func loginOf(session, zone, host string) []byte {
 	p = address(address(appendBytes(p, session)))
 	p = appendBool(appendBool(appendBool(p, true), true), true) // secure, TLS, not ended by a proxy
 	p = appendBytes(appendUint(appendUint(p, tls.VersionTLS13), tls.TLS_AES_128_GCM_SHA256), host)
-	p = appendUint(appendUint(p, 0), 0) // channel bindings, certificates
+	p = appendBytes(appendUint(appendUint(p, 0), 0), "") // channel bindings, certificates, name
 	return appendUint(p, 1000)
 }
 
@@ -105,6 +105,40 @@ func TestCertificates(t *testing.T) {
 	f.say(appendLogin(appendBool(appendBytes([]byte{version, byte(verbSASL)}, "EXTERNAL"), false), background,
 		pop3.Peer{TLS: bound.TLS, Certificates: []*x509.Certificate{{Raw: []byte("no certificate")}}}))
 	f.hearEnd()
+}
+
+// TestClientNames: EXTERNAL has the name that a proxy says, whole or not at all, and
+// nothing else has it.
+func TestClientNames(t *testing.T) {
+	var got noted[string]
+	refused := func(p pop3.Peer) error { got.set(p.ClientName); return pop3.ErrCredentials }
+	k := newKeeper(t, &scripted{
+		password: func(_ context.Context, p pop3.Peer, _, _ string) (pop3.Maildrop, error) { return nil, refused(p) },
+		sasl:     func(_ context.Context, p pop3.Peer, _ string) (pop3.Exchange, error) { return nil, refused(p) },
+	})
+	c := &Client{Path: k.path}
+	for _, test := range []struct{ mechanism, name, want string }{
+		{"EXTERNAL", "Jörg Doe", "Jörg Doe"},
+		{"EXTERNAL", strings.Repeat("j", maxClientName), strings.Repeat("j", maxClientName)},
+		{"EXTERNAL", strings.Repeat("j", maxClientName+1), ""},
+		{"EXTERNAL", "a\nb", ""},
+		{"PLAIN", "joe", ""},
+		{"", "joe", ""},
+	} {
+		p := pop3.Peer{TLS: &tls.ConnectionState{}, ClientName: test.name}
+		var err error
+		if test.mechanism == "" {
+			_, err = c.Password(background, p, "alice", "secret")
+		} else {
+			var x pop3.Exchange
+			if x, err = c.SASL(background, p, test.mechanism); err == nil {
+				_, _, err = x.Step(background, nil)
+			}
+		}
+		if !errors.Is(err, pop3.ErrCredentials) || got.get() != test.want {
+			t.Errorf("%s, %q: %v, %q", test.mechanism, test.name, err, got.get())
+		}
+	}
 }
 
 // A response that does not fit into a packet beside the certificates is refused,

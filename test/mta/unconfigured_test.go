@@ -30,6 +30,27 @@ func TestEximUnconfigured(t *testing.T) {
 	testUnconfigured(t)
 }
 
+// TestEximWithoutCertificate is Debian's exim4 as it comes, without TLS: sidepop makes
+// a certificate for itself, which has the name that clients connect to.
+func TestEximWithoutCertificate(t *testing.T) {
+	need(t, "exim")
+	addService(t, "sidepop")
+	startExim(t, "dc_localdelivery=maildir_home")
+	startSidepop(t, "self-signed certificate")
+	var own []byte
+	await(t, "sidepop has a certificate", func() (there bool) {
+		var err error
+		own, err = os.ReadFile("/var/lib/sidepop/certificate.pem")
+		return err == nil
+	})
+	must(t, os.MkdirAll(configDir, 0o755))
+	write(t, caFile, string(own), 0o600) // what clients are told to trust
+	alice := addPerson(t, "alice")
+	maildir := filepath.Join(alice.home, "Maildir")
+	awaitStored(t, maildir, sendmail(t, alice.name))
+	expectUIDLs(t, alice.name, alice.password, stored(t, maildir))
+}
+
 func testUnconfigured(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat(configFile); !os.IsNotExist(err) {

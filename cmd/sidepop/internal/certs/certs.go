@@ -30,8 +30,18 @@ const maxChain = 10
 
 // Events is told what happens to certificates.
 type Events interface {
-	Certificate(file string, notAfter time.Time) // loaded, again or while the server runs
-	CertificateFault(err error)                  // can't be used, or not for long
+	// CertificateInUse: it is in use from the start on.
+	CertificateInUse(file string, leaf *x509.Certificate)
+
+	// Certificate: it was loaded while the server runs, perhaps again.
+	Certificate(file string, leaf *x509.Certificate)
+
+	// CertificateSelfSigned: nothing better was found than one that is signed by
+	// itself.
+	CertificateSelfSigned(file string, leaf *x509.Certificate)
+
+	// CertificateFault: it can't be used, or not for long.
+	CertificateFault(err error)
 }
 
 // Files are those of a certificate with its chain and of its key, in PEM. They
@@ -70,7 +80,7 @@ func (p *pair) refresh(now time.Time, events Events) (changed bool) {
 		return false
 	}
 	p.current, p.warned = next, time.Time{}
-	events.Certificate(p.Certificate, next.Leaf.NotAfter)
+	events.Certificate(p.Certificate, next.Leaf)
 	p.warnOfEnd(now, events)
 	return true
 }

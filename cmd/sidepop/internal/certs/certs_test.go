@@ -23,12 +23,14 @@ const patience = 10 * time.Second
 
 // told is what is told of certificates.
 type told struct {
-	loaded, faults int
-	last           string
+	loaded, itself, faults int
+	last                   string
 }
 
-func (t *told) Certificate(file string, _ time.Time) { t.loaded++; t.last = file }
-func (t *told) CertificateFault(err error)           { t.faults++; t.last = err.Error() }
+func (t *told) CertificateInUse(string, *x509.Certificate)      {}
+func (t *told) Certificate(file string, _ *x509.Certificate)    { t.loaded++; t.last = file }
+func (t *told) CertificateSelfSigned(string, *x509.Certificate) { t.itself++ }
+func (t *told) CertificateFault(err error)                      { t.faults++; t.last = err.Error() }
 
 // authority signs certificates, so that these are not signed by themselves.
 type authority struct {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -29,12 +30,14 @@ type Search struct {
 	Live  string // a folder as LetsEncrypt
 	Local Files  // a last resort, as Snakeoil
 	Name  string // the machine's, for which a certificate is preferred; empty: unknown
+	Own   Own    // what is used where there is nothing else; without a file, nothing
 }
 
 // Found is a certificate that was found.
 type Found struct {
 	Files
 	Whose string            // a few words for a person
+	Own   bool              // it is that of [Search].Own
 	Leaf  *x509.Certificate // nil with a fault
 	Fault error             // why it can't be used
 	Used  bool
@@ -52,8 +55,14 @@ type Found struct {
 //
 // Of these are used all that clients can trust, the first for those that name no
 // server. Without such it is one that has ended, of which clients complain for its
-// date alone, or else one that is signed by itself.
-func (s Search) Find(now time.Time) []Found {
+// date alone, or else one that is signed by itself. Where none is used, the last is
+// the server's own, with a fault if it is not there yet or has to be made anew.
+func (s Search) Find(now time.Time) []Found { return s.find(now, s.Own.find) }
+
+// FindOrMake is Find, and makes the server's own certificate if that is to be used.
+func (s Search) FindOrMake(now time.Time) []Found { return s.find(now, s.Own.ready) }
+
+func (s Search) find(now time.Time, own func(time.Time) Found) []Found {
 	var all []Found
 	add := func(f Files, whose string) {
 		p, err := load(f)
@@ -76,6 +85,11 @@ func (s Search) Find(now time.Time) []Found {
 		add(s.Local, "this machine's own")
 	}
 	choose(all, now)
+	if s.Own.File != "" && !slices.ContainsFunc(all, func(f Found) bool { return f.Used }) {
+		f := own(now)
+		f.Used, f.Why = f.Fault == nil, "there is no other that can be used"
+		all = append(all, f)
+	}
 	return all
 }
 
@@ -144,6 +158,26 @@ func choose(all []Found, now time.Time) {
 // same says whether another has the same certificate.
 func (f Found) same(other Found) bool {
 	return other.Leaf != nil && bytes.Equal(f.Leaf.Raw, other.Leaf.Raw)
+}
+
+// Names are those that a certificate is for.
+func Names(c *x509.Certificate) []string {
+	names := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
+}
+
+// PublicName is the first of a machine's names for which others can sign a certificate:
+// one with a dot. Without such it is an example.
+func PublicName(names []string) string {
+	for _, name := range names {
+		if strings.Contains(name, ".") {
+			return name
+		}
+	}
+	return "mx.example.org"
 }
 
 // SelfSigned says that nobody but its owner vouches for a certificate.

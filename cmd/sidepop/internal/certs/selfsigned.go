@@ -22,41 +22,43 @@ const clockSkew = time.Hour
 // WriteLocal makes a certificate for this machine's loopback names, signed by
 // itself, and writes it and its key to files that only the owner can read.
 func WriteLocal(certificate, key string) error {
+	certificatePEM, keyPEM, err := signItself(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: "localhost", Organization: []string{"sidepop try"}},
+		DNSNames:    []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}, localLife)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(certificate, certificatePEM, ownMode); err != nil {
+		return err
+	}
+	return os.WriteFile(key, keyPEM, ownMode)
+}
+
+// signItself completes a certificate for a server, signed by itself, and gives it
+// and its new key in PEM.
+func signItself(template *x509.Certificate, life time.Duration) (certificate, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		return err
+	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
+		return nil, nil, err
 	}
 	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: "localhost", Organization: []string{"sidepop try"}},
-		NotBefore:    now.Add(-clockSkew),
-		NotAfter:     now.Add(localLife),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{"localhost"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-
-		BasicConstraintsValid: true,
-	}
+	template.NotBefore, template.NotAfter = now.Add(-clockSkew), now.Add(life)
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	template.BasicConstraintsValid = true
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	if err := writePEM(certificate, "CERTIFICATE", der); err != nil {
-		return err
-	}
-	return writePEM(key, "PRIVATE KEY", keyDER)
-}
-
-func writePEM(file, kind string, der []byte) error {
-	return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
+	inPEM := func(kind string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}) }
+	return inPEM("CERTIFICATE", der), inPEM("PRIVATE KEY", keyDER), nil
 }

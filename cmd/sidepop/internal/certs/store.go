@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -60,6 +61,8 @@ func Discovered(find func() []Found, folders []string, events Events) *Store {
 func (s *Store) begin() {
 	s.looked = time.Now()
 	for _, p := range s.pairs {
+		s.events.CertificateInUse(p.Certificate, p.current.Leaf)
+		s.warnOfItself(p)
 		p.warnOfEnd(s.looked, s.events)
 	}
 	s.watch = newWatch()
@@ -132,12 +135,21 @@ func (s *Store) chosen() (pairs []*pair) {
 		case f.Used:
 			pairs = append(pairs, f.pair)
 			if !s.looked.IsZero() {
-				s.events.Certificate(f.Certificate, f.Leaf.NotAfter)
+				s.events.Certificate(f.Certificate, f.Leaf)
+				s.warnOfItself(f.pair)
 			}
 		}
 		delete(s.unusable, f.Files)
 	}
 	return pairs
+}
+
+// warnOfItself tells of a certificate that was found and that is signed by itself. One
+// that is named was chosen.
+func (s *Store) warnOfItself(p *pair) {
+	if s.find != nil && SelfSigned(p.current.Leaf) {
+		s.events.CertificateSelfSigned(p.Certificate, p.current.Leaf)
+	}
 }
 
 // tellUnusable tells of a certificate that was found and can't be used: at the start,
@@ -150,9 +162,14 @@ func (s *Store) tellUnusable(f Found) {
 	}
 }
 
-// follow watches what leads to the files now.
+// follow watches what leads to the files now, and to folders that are not there yet.
 func (s *Store) follow() {
 	var names []string
+	for _, folder := range s.folders {
+		if _, err := os.Stat(folder); err != nil {
+			names = append(names, entries(folder)...)
+		}
+	}
 	for _, p := range s.pairs {
 		names = append(names, entries(p.Certificate)...)
 		names = append(names, entries(p.Key)...)

@@ -27,15 +27,6 @@ func ReadCertificate(file string) (*x509.Certificate, error) {
 	return nil, errors.New("no certificate in PEM is in it")
 }
 
-// Names are those that a certificate is for.
-func Names(c *x509.Certificate) []string {
-	names := append([]string(nil), c.DNSNames...)
-	for _, ip := range c.IPAddresses {
-		names = append(names, ip.String())
-	}
-	return names
-}
-
 // Dates gives what is wrong with when a certificate is valid.
 func Dates(file string, c *x509.Certificate, now time.Time) []Problem {
 	const remedy = "Get a new certificate. sidepop takes it into use at once when the file changes."
@@ -58,7 +49,7 @@ func ForName(file string, c *x509.Certificate, name, config string) []Problem {
 		return nil
 	}
 	names := "no name at all"
-	if all := Names(c); len(all) > 0 {
+	if all := certs.Names(c); len(all) > 0 {
 		names = strings.Join(all, ", ")
 	}
 	return []Problem{{

@@ -75,7 +75,7 @@ func TestDates(t *testing.T) {
 func TestCertificate(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "cert.pem")
 	c := writeCertificate(t, file, time.Now(), time.Now().Add(time.Hour), "mx.example.org", "*.pop.example.org")
-	if names := Names(c); !slices.Equal(names, []string{"mx.example.org", "*.pop.example.org", "192.0.2.1"}) {
+	if names := certs.Names(c); !slices.Equal(names, []string{"mx.example.org", "*.pop.example.org", "192.0.2.1"}) {
 		t.Errorf("names: %q", names)
 	}
 	if !certs.SelfSigned(c) {

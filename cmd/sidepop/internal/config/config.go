@@ -63,6 +63,9 @@ type Listen struct {
 	// Proxies are the networks of those whose connections begin with a PROXY
 	// header, and who are believed what it says.
 	Proxies []netip.Prefix
+
+	// ProxyCertificates has proxies believed whose certificate a client has shown.
+	ProxyCertificates bool
 }
 
 // addresses are the lists, by key.
@@ -385,6 +388,7 @@ func (c *Config) keys() []key {
 		{"listen.pop3_legacy", addresses(&c.Listen.POP3Legacy)},
 		{"listen.pop3s_legacy", addresses(&c.Listen.POP3SLegacy)},
 		{"listen.proxy_networks", prefixes(&c.Listen.Proxies)},
+		{"listen.proxy_certificates", truth(&c.Listen.ProxyCertificates)},
 
 		{"tls.certificate", path(&c.TLS.Certificate)},
 		{"tls.key", path(&c.TLS.Key)},
@@ -488,8 +492,8 @@ func (c *Config) HoldOver(started *Config) (keys []string) {
 	c.User, c.Runtime, c.UIDL, c.XUIDL = started.User, started.Runtime, started.UIDL, started.XUIDL
 	c.Auth.PAMSession, c.Auth.Network = started.Auth.PAMSession, started.Auth.Network
 	c.ListsBefore, c.Index, c.Log = started.ListsBefore, started.Index, started.Log
-	proxies := c.Listen.Proxies
+	proxies, certificates := c.Listen.Proxies, c.Listen.ProxyCertificates
 	c.Listen = started.Listen
-	c.Listen.Proxies = proxies
+	c.Listen.Proxies, c.Listen.ProxyCertificates = proxies, certificates
 	return keys
 }

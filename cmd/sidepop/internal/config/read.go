@@ -264,8 +264,11 @@ func (d *decoder) complete() {
 	case hasKey && !hasCertificate:
 		d.problem("tls.certificate", "missing, expected the file of the certificate with its chain")
 	}
-	if d.given("auth.certificate_users") && !d.given("tls.client_ca") {
+	if d.given("auth.certificate_users") && !d.given("tls.client_ca") && !c.Listen.ProxyCertificates {
 		d.problem("auth.certificate_users", "there are no certificates of clients, expected tls.client_ca too")
+	}
+	if c.Listen.ProxyCertificates && !d.given("listen.proxy_networks") {
+		d.problem("listen.proxy_certificates", "there are no proxies, expected listen.proxy_networks too")
 	}
 	for source, key := range map[string]string{SourcePasswd: "auth.passwd_file", SourceVirtual: "auth.password_maps"} {
 		if slices.Contains(c.Auth.Sources, source) && !d.given(key) {

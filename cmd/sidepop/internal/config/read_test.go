@@ -206,6 +206,7 @@ func TestProblems(t *testing.T) {
 		{minimal + "listen.pop3s_legacy = [\"[::]:110\"]\ntls.profile = \"legacy\"", `f:3: listen.pop3s_legacy: [::]:110 is in listen.pop3 too, expected each address once`},
 		{minimal + "listen.pop3s_legacy = [\"[::]:10995\"]", `f:3: listen.pop3s_legacy: needs tls.profile = "legacy"`},
 		{minimal + "listen.proxy_networks = [\"proxy\"]", `f:3: listen.proxy_networks: "proxy", expected a list of networks and addresses, such as ["10.0.0.5", "2001:db8::/64"]`},
+		{minimal + "listen.proxy_certificates = true", `f:3: listen.proxy_certificates: there are no proxies, expected listen.proxy_networks too`},
 		{minimal + "listen.proxy_networks = \"10.0.0.0/8\"", `f:3: listen.proxy_networks: "10.0.0.0/8", expected a list of networks and addresses, such as ["10.0.0.5", "2001:db8::/64"]`},
 		{minimal + `tls.profile = "old"`, `f:3: tls.profile: "old", expected one of "modern", "intermediate", "legacy"`},
 		{minimal + `tls.profile = "legacy"`, `f:3: tls.profile: "legacy" without a listener for old devices, expected listen.pop3s_legacy = ["[::]:10995"], listen.pop3_legacy or both: nobody else is spoken to with TLS 1.0 and 1.1`},

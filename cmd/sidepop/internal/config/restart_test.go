@@ -34,6 +34,8 @@ passwd_file = "/users"
 		"listen.pop3s_legacy":   {`["[::]:10995"]`, "listen"},
 		"listen.proxy_networks": {`["::1"]`, ""},
 
+		"listen.proxy_certificates": {`true`, ""},
+
 		"tls.certificate":     {`"/other"`, ""},
 		"tls.key":             {`"/other"`, ""},
 		"tls.certificates":    {`[{certificate = "/a", key = "/b"}]`, ""},

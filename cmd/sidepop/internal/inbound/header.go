@@ -7,10 +7,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/pires/go-proxyproto"
 	"github.com/pires/go-proxyproto/tlvparse"
@@ -44,6 +46,7 @@ var (
 type header struct {
 	remote, local net.Addr // nil: the proxy comes for itself
 	terminated    *tls.ConnectionState
+	client        string // common name of the client's certificate, verified by the proxy; empty: none
 }
 
 // readHeader reads a header and nothing after it.
@@ -122,6 +125,11 @@ func parse(octets []byte) (header, error) {
 	if err != nil {
 		return header{}, fmt.Errorf("a PROXY header that can't be used: %w", err)
 	}
+	if h.Version == 2 {
+		if err := checkSum(octets); err != nil {
+			return header{}, err
+		}
+	}
 	if h.Command.IsLocal() || h.TransportProtocol.IsUnspec() {
 		return header{}, nil
 	}
@@ -133,14 +141,50 @@ func parse(octets []byte) (header, error) {
 	if err != nil {
 		return header{}, fmt.Errorf("values of a PROXY header: %w", err)
 	}
-	state, err := terminated(values)
-	return header{remote, local, state}, err
+	state, client, err := terminated(values)
+	return header{remote, local, state, client}, err
 }
 
+// addressOctets is how long the addresses are of each family of version 2 (2.2).
+var addressOctets = [...]int{0, 12, 36, 216}
+
+// checkSum verifies the checksum of a header of version 2, if it has one (2.2.3): it
+// is over the whole header, with zeros in its own place.
+func checkSum(octets []byte) error {
+	const kindOctets = 3 // of a value: its type and its length
+	family := int(octets[len(beginV2)+1] >> 4)
+	if family >= len(addressOctets) || len(octets) < fixedV2+addressOctets[family] {
+		return nil // the addresses are of no use, and what follows isn't either
+	}
+	for at := fixedV2 + addressOctets[family]; at+kindOctets <= len(octets); {
+		begin := at + kindOctets
+		end := begin + int(binary.BigEndian.Uint16(octets[at+1:]))
+		if end > len(octets) {
+			return errors.New("values of a PROXY header: one is longer than the header")
+		}
+		if octets[at] == byte(proxyproto.PP2_TYPE_CRC32C) {
+			if end-begin != crc32.Size {
+				return fmt.Errorf("values of a PROXY header: a checksum of %d octets, expected %d", end-begin, crc32.Size)
+			}
+			zeroed := bytes.Clone(octets)
+			clear(zeroed[begin:end])
+			if crc32.Checksum(zeroed, castagnoli) != binary.BigEndian.Uint32(octets[begin:]) {
+				return errors.New("the checksum of a PROXY header is wrong: it was damaged on its way")
+			}
+			return nil
+		}
+		at = end
+	}
+	return nil
+}
+
+// castagnoli is CRC32C (RFC 4960, appendix B).
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // terminated is the TLS that the proxy has ended with its client (2.2.6): version,
-// cipher and server name, nothing that keys could be derived of. What is no TLS of
-// today's counts as none.
-func terminated(values []proxyproto.TLV) (state *tls.ConnectionState, err error) {
+// cipher and server name, nothing that keys could be derived of, and whose certificate
+// the client has shown. What is no TLS of today's counts as none.
+func terminated(values []proxyproto.TLV) (state *tls.ConnectionState, client string, err error) {
 	name := ""
 	for _, v := range values {
 		switch v.Type {
@@ -149,19 +193,38 @@ func terminated(values []proxyproto.TLV) (state *tls.ConnectionState, err error)
 		case proxyproto.PP2_TYPE_SSL:
 			ssl, err := tlvparse.SSL(v)
 			if err != nil {
-				return nil, fmt.Errorf("the TLS of a PROXY header: %w", err)
+				return nil, "", fmt.Errorf("the TLS of a PROXY header: %w", err)
 			}
 			version, _ := ssl.SSLVersion()
 			cipher, _ := ssl.SSLCipher()
 			if ssl.ClientSSL() && versions[version] != 0 {
 				state = &tls.ConnectionState{Version: versions[version], CipherSuite: suites[cipher]}
+				client = clientName(ssl)
 			}
 		}
 	}
 	if state != nil {
 		state.ServerName = name
 	}
-	return state, nil
+	return state, client, nil
+}
+
+// maxName bounds a common name: 64 characters of UTF-8 (RFC 5280, appendix A.1).
+const maxName = 256
+
+// clientName is the common name of the certificate that a client has shown on this
+// connection or in the session that it resumes, if the proxy has verified that: without
+// a certificate too the result of the verification may be 0. A name that is not text
+// proves nothing.
+func clientName(ssl tlvparse.PP2SSL) string {
+	name, _ := ssl.ClientCN()
+	if !ssl.ClientCertConn() && !ssl.ClientCertSess() || !ssl.Verified() {
+		return ""
+	}
+	if len(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
+		return ""
+	}
+	return name
 }
 
 // versions and suites are as OpenSSL names them, as proxies do.

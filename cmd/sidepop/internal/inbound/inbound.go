@@ -180,7 +180,7 @@ func (l *Listener) relayed(conn *net.TCPConn) (net.Conn, error) {
 	if err := conn.SetReadDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
-	r := &Relayed{TCPConn: conn, remote: conn.RemoteAddr(), local: conn.LocalAddr(), terminated: h.terminated, legacy: l.Legacy}
+	r := &Relayed{TCPConn: conn, remote: conn.RemoteAddr(), local: conn.LocalAddr(), terminated: h.terminated, client: h.client, legacy: l.Legacy}
 	if h.remote != nil {
 		r.remote, r.local = h.remote, h.local
 	}
@@ -193,6 +193,7 @@ type Relayed struct {
 	*net.TCPConn
 	remote, local net.Addr
 	terminated    *tls.ConnectionState
+	client        string
 	legacy        bool
 }
 
@@ -204,6 +205,10 @@ func (r *Relayed) LocalAddr() net.Addr { return r.local }
 
 // Terminated is what the proxy says of the TLS that it has ended; nil: none.
 func (r *Relayed) Terminated() *tls.ConnectionState { return r.terminated }
+
+// ClientName is the common name of the client's certificate, which the proxy says to
+// have verified; "": there is none.
+func (r *Relayed) ClientName() string { return r.client }
 
 // legacyConn is a connection of an old device's.
 type legacyConn struct{ *net.TCPConn }

@@ -3,6 +3,7 @@ package inbound
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -36,14 +37,49 @@ func v2(t testing.TB, values ...proxyproto.TLV) string {
 // ssl is the value with a TLS version and cipher.
 func ssl(t testing.TB, flags uint8, version, cipher string) proxyproto.TLV {
 	t.Helper()
-	v, err := tlvparse.PP2SSL{Client: flags, TLV: []proxyproto.TLV{
-		{Type: proxyproto.PP2_SUBTYPE_SSL_VERSION, Value: []byte(version)},
-		{Type: proxyproto.PP2_SUBTYPE_SSL_CIPHER, Value: []byte(cipher)},
-	}}.Marshal()
+	return sslOf(t, tlvparse.PP2SSL{Client: flags}, proxyproto.TLV{Type: proxyproto.PP2_SUBTYPE_SSL_VERSION, Value: []byte(version)},
+		proxyproto.TLV{Type: proxyproto.PP2_SUBTYPE_SSL_CIPHER, Value: []byte(cipher)})
+}
+
+func sslOf(t testing.TB, p tlvparse.PP2SSL, values ...proxyproto.TLV) proxyproto.TLV {
+	t.Helper()
+	p.TLV = values
+	v, err := p.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// certified is the value for a client with a certificate. Verify is the result of its
+// verification, 0 for a good one.
+func certified(t testing.TB, flags uint8, verify uint32, name string) proxyproto.TLV {
+	t.Helper()
+	return sslOf(t, tlvparse.PP2SSL{Client: flags, Verify: verify}, proxyproto.TLV{Type: proxyproto.PP2_SUBTYPE_SSL_VERSION, Value: []byte("TLSv1.3")},
+		proxyproto.TLV{Type: proxyproto.PP2_SUBTYPE_SSL_CN, Value: []byte(name)})
+}
+
+// summed is a header of version 2 with a checksum, computed bit by bit by the
+// polynomial of RFC 3720, appendix B.4, and then changed.
+func summed(t testing.TB, header string, change uint32) string {
+	t.Helper()
+	const valueOctets = 7
+	octets := []byte(header)
+	binary.BigEndian.PutUint16(octets[fixedV2-2:], uint16(len(octets)-fixedV2+valueOctets))
+	octets = append(octets, byte(proxyproto.PP2_TYPE_CRC32C), 0, 4, 0, 0, 0, 0)
+	sum := ^uint32(0)
+	for _, octet := range octets {
+		sum ^= uint32(octet)
+		for range 8 {
+			low := sum & 1
+			sum >>= 1
+			if low == 1 {
+				sum ^= 0x82F63B78
+			}
+		}
+	}
+	binary.BigEndian.PutUint32(octets[len(octets)-4:], ^sum^change)
+	return string(octets)
 }
 
 const local2 = beginV2 + "\x20\x00\x00\x00"
@@ -69,6 +105,23 @@ func TestHeaders(t *testing.T) {
 		{v2(t, ssl(t, 1, "TLSv1.2", "ECDHE-ECDSA-AES256-SHA")), "192.0.2.7:4000 192.0.2.1:110 TLS 1.2 TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA "},
 		{v2(t, ssl(t, 0, "TLSv1.3", "TLS_AES_256_GCM_SHA384")), "192.0.2.7:4000 192.0.2.1:110 none"}, // the client had none
 		{v2(t, ssl(t, 1, "SSLv3", "RC4-MD5")), "192.0.2.7:4000 192.0.2.1:110 none"},
+
+		{v2(t, certified(t, 7, 0, "Jörg Doe")), "192.0.2.7:4000 192.0.2.1:110 TLS 1.3 0x0000  client Jörg Doe"},
+		{v2(t, certified(t, 5, 0, "joe")), "192.0.2.7:4000 192.0.2.1:110 TLS 1.3 0x0000  client joe"}, // in a resumed session
+		{v2(t, certified(t, 3, 0, "joe")), "192.0.2.7:4000 192.0.2.1:110 TLS 1.3 0x0000  client joe"},
+		{v2(t, certified(t, 1, 0, "joe")), "192.0.2.7:4000 192.0.2.1:110 TLS 1.3 0x0000 "},   // without a certificate
+		{v2(t, certified(t, 7, 1, "joe")), "192.0.2.7:4000 192.0.2.1:110 TLS 1.3 0x0000 "},   // not verified
+		{v2(t, certified(t, 6, 0, "joe")), "192.0.2.7:4000 192.0.2.1:110 none"},              // without TLS
+		{v2(t, certified(t, 7, 0, "j\x00")), "192.0.2.7:4000 192.0.2.1:110 TLS 1.3 0x0000 "}, // no text
+		{v2(t, certified(t, 7, 0, "j\xff")), "the TLS of a PROXY header"},
+		{v2(t, certified(t, 7, 0, strings.Repeat("j", maxName+1))), "192.0.2.7:4000 192.0.2.1:110 TLS 1.3 0x0000 "},
+		{summed(t, v2(t), 0), "192.0.2.7:4000 192.0.2.1:110 none"},
+		{summed(t, v2(t, authority, certified(t, 7, 0, "joe")), 0), "192.0.2.7:4000 192.0.2.1:110 TLS 1.3 0x0000 pop.example.org client joe"},
+		{summed(t, local2, 0), "its own"},
+		{summed(t, v2(t), 1), "checksum of a PROXY header is wrong"},
+		{summed(t, v2(t, authority), 1<<31), "checksum of a PROXY header is wrong"},
+		{summed(t, local2, 1), "checksum of a PROXY header is wrong"},
+		{v2(t, proxyproto.TLV{Type: proxyproto.PP2_TYPE_CRC32C, Value: []byte{0, 0, 0}}), "a checksum of 3 octets, expected 4"},
 
 		{"", "nothing was sent"},
 		{"PROX", "unexpected EOF"},
@@ -110,6 +163,9 @@ func TestHeaders(t *testing.T) {
 			if s := h.terminated; s != nil {
 				got = fmt.Sprintf("%v %v %s %s %s", h.remote, h.local, tls.VersionName(s.Version), tls.CipherSuiteName(s.CipherSuite), s.ServerName)
 			}
+			if h.client != "" {
+				got += " client " + h.client
+			}
 		}
 		if err == nil && got != tt.want || err != nil && (tt.want == "its own" || !strings.Contains(got, tt.want)) {
 			t.Errorf("%.60q:\n got %s\nwant %s", tt.octets, got, tt.want)
@@ -125,6 +181,7 @@ func TestHeaders(t *testing.T) {
 func FuzzHeader(f *testing.F) {
 	for _, octets := range []string{
 		"PROXY TCP4 192.0.2.7 192.0.2.1 4000 110\r\n", "PROXY UNKNOWN\r\n", local2, v2(f, ssl(f, 1, "TLSv1.3", "TLS_AES_256_GCM_SHA384")),
+		summed(f, v2(f, certified(f, 7, 0, "joe")), 0),
 	} {
 		f.Add([]byte(octets))
 	}
@@ -134,7 +191,7 @@ func FuzzHeader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if (h.remote == nil) != (h.local == nil) || h.remote == nil && h.terminated != nil {
+		if (h.remote == nil) != (h.local == nil) || h.remote == nil && h.terminated != nil || h.client != "" && h.terminated == nil {
 			t.Errorf("%+v", h)
 		}
 		header := octets[:len(octets)-r.Len()]

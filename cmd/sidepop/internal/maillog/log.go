@@ -11,6 +11,7 @@ package maillog
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"sidepop/auth"
+	"sidepop/cmd/sidepop/internal/certs"
 	"sidepop/pop3"
 )
 
@@ -47,9 +49,27 @@ func New(w io.Writer, level, format string) (*Log, error) {
 	return &Log{logger: logger}, nil
 }
 
+// CertificateInUse: a certificate is used from the start on.
+func (l *Log) CertificateInUse(file string, leaf *x509.Certificate) {
+	l.certificate(file, leaf).Info("certificate in use")
+}
+
 // Certificate: a changed certificate is used from now on.
-func (l *Log) Certificate(file string, notAfter time.Time) {
-	l.logger.WithFields(logrus.Fields{"path": Escape(file), "expires": notAfter.UTC().Format(time.RFC3339)}).Info("certificate loaded")
+func (l *Log) Certificate(file string, leaf *x509.Certificate) {
+	l.certificate(file, leaf).Info("certificate loaded")
+}
+
+// CertificateSelfSigned: clients warn of the certificate, and no other was found.
+func (l *Log) CertificateSelfSigned(file string, leaf *x509.Certificate) {
+	l.certificate(file, leaf).WithField("reason", "clients warn of it, since it is signed by itself and no other was found: "+
+		"get one, such as with certbot certonly --standalone -d "+Escape(certs.PublicName(leaf.DNSNames))+
+		", or set tls.certificate and tls.key; it is used as soon as it is there").Warn("self-signed certificate")
+}
+
+func (l *Log) certificate(file string, leaf *x509.Certificate) *logrus.Entry {
+	return l.logger.WithFields(logrus.Fields{
+		"path": Escape(file), "names": Escape(strings.Join(certs.Names(leaf), ", ")), "expires": leaf.NotAfter.UTC().Format(time.RFC3339),
+	})
 }
 
 // CertificateFault: a certificate can't be used, or not for long.

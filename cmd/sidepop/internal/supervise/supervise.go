@@ -127,7 +127,8 @@ func (p *Process) Done() <-chan struct{} {
 	return p.done
 }
 
-// Err is why the role ended for good; nil if it was stopped.
+// Err is why the role ended for good; nil if it was stopped. It wraps the
+// [exec.ExitError] of a role that could not start.
 func (p *Process) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -262,14 +263,14 @@ func (p *Process) keep(r *run) {
 			return
 		}
 		if !p.wasReady() {
-			p.end(fmt.Errorf("the %s could not start (%s); it has said why", p.role.Name, how))
+			p.end(fmt.Errorf("the %s could not start (%w); it has said why", p.role.Name, how))
 			return
 		}
 		if time.Since(r.begun) >= settled {
 			wait = minWait
 		}
 		for r = nil; r == nil; wait = min(2*wait, maxWait) {
-			p.events.Ended(p.role.Name, how, wait)
+			p.events.Ended(p.role.Name, how.Error(), wait)
 			select {
 			case <-p.stop:
 				return
@@ -278,7 +279,7 @@ func (p *Process) keep(r *run) {
 			}
 			var err error
 			if r, err = p.start(); err != nil {
-				how = err.Error()
+				how = err
 			}
 		}
 		if p.isStopping() { // since it began to start: it may not have had the signal
@@ -287,17 +288,20 @@ func (p *Process) keep(r *run) {
 	}
 }
 
-// wait gives how a run ended.
-func (p *Process) wait(r *run) string {
+// errSuccess is a role that ended as if it had been told to.
+var errSuccess = errors.New("exit status 0")
+
+// wait gives how a run ended, which is never nil.
+func (p *Process) wait(r *run) error {
 	err := r.cmd.Wait()
 	p.mu.Lock()
 	p.current = nil
 	close(p.lines)
 	p.mu.Unlock()
 	if err != nil {
-		return err.Error()
+		return err
 	}
-	return "exit status 0"
+	return errSuccess
 }
 
 func (p *Process) end(err error) {
