@@ -16,6 +16,9 @@ func newGiver(t *testing.T, figures func(front Counts) []byte) *keeper {
 	k.folder()
 	k.serve(alice())
 	t.Cleanup(k.stop)
+	if err := k.Push(State{}); err != nil { // before it a front asks for nothing
+		t.Fatal(err)
+	}
 	return k
 }
 
@@ -108,6 +111,10 @@ func TestFiguresFlood(t *testing.T) {
 // TestFiguresEnd: a keeper that goes away leaves nobody waiting.
 func TestFiguresEnd(t *testing.T) {
 	asked := make(chan struct{}, 10)
+	state, err := newState(State{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	k := newRawKeeper(t, func(c *conn) {
 		for {
 			in, err := c.receive(false)
@@ -116,7 +123,10 @@ func TestFiguresEnd(t *testing.T) {
 			}
 			v := verb(in.packet[1])
 			in.free()
-			if v == verbFigures {
+			switch v {
+			case verbControl:
+				_ = c.send(state.packets[0], nil)
+			case verbFigures:
 				asked <- struct{}{}
 				return
 			}
