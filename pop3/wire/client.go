@@ -28,7 +28,7 @@ type Client struct {
 	Keeper func(err error)
 
 	// Ahead is how many descriptors may wait, in all sessions together, for
-	// clients that fetch in order; 0: [DefaultAhead].
+	// clients that fetch in order, or that list; 0: [DefaultAhead].
 	Ahead int
 
 	ahead   atomic.Int64 // descriptors that wait
@@ -121,7 +121,7 @@ func (c *Client) enter(ctx context.Context, request func(*buffer) []byte) (l *li
 // logIn is one request of a login and its answer: a challenge, not nil, a
 // maildrop or an error, after which the link is closed.
 func (c *Client) logIn(ctx context.Context, l *link, b *buffer, q []byte) (challenge []byte, m pop3.Maildrop, err error) {
-	in, err := l.ask(ctx, MaxLogin, b, q, false)
+	in, err := l.ask(ctx, MaxLogin, b, q, true)
 	if isReset(err) {
 		err = errEnding
 	}
@@ -131,13 +131,16 @@ func (c *Client) logIn(ctx context.Context, l *link, b *buffer, q []byte) (chall
 	defer in.free()
 	v, d, err := decode(in.packet)
 	if err != nil {
+		closeAll(in.descriptors)
 		return nil, nil, l.broke("login", err)
 	}
 	var drop *maildrop
+	var ready [2]*message
 	var refusal error
 	switch v {
 	case verbLoggedIn:
 		drop = &maildrop{link: l, client: c, user: d.string(maxName), messages: d.int(maxMessages), octets: int64(d.uint(maxOctets))}
+		ready = cameAlong(d, in)
 	case verbChallenge:
 		challenge = append([]byte{}, d.bytes(maxResponse)...)
 	case verbRefused:
@@ -147,8 +150,12 @@ func (c *Client) logIn(ctx context.Context, l *link, b *buffer, q []byte) (chall
 	default:
 		d.fail(errTurn)
 	}
+	if drop == nil && len(in.descriptors) > 0 {
+		d.fail(errRights)
+	}
 	switch err := d.end(); {
 	case err != nil:
+		closeAll(in.descriptors)
 		return nil, nil, l.broke("login", err)
 	case refusal == errEnding:
 		return nil, nil, l.broke("login", errEnding)
@@ -156,6 +163,7 @@ func (c *Client) logIn(ctx context.Context, l *link, b *buffer, q []byte) (chall
 		_ = l.Close()
 		return nil, nil, refusal
 	case drop != nil:
+		drop.keep(ready)
 		return nil, drop, nil
 	}
 	return challenge, nil, nil

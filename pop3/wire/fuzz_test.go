@@ -124,7 +124,7 @@ func FuzzFront(f *testing.F) {
 	for _, s := range stages {
 		f.Add(joined(rightLogin, s.answer))
 	}
-	f.Add(joined(appendUint(appendUint(appendBytes(request(verbLoggedIn), "alice"), minListing), 44), request(verbListingIs, 0)))
+	f.Add(joined(loginAnswer(minListing, 0, 0), request(verbListingIs, 0)))
 	f.Add(joined(rightLogin, request(verbOctetsAre, 1), request(verbOctetsAre, 2, 3),
 		appendBytes(request(verbUIDLsAre), "a"), appendBytes(appendBytes(request(verbFailed), "SYS/TEMP"), "x")))
 	f.Fuzz(func(t *testing.T, said []byte) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,7 +61,13 @@ type stage struct {
 	ask         func(ctx context.Context, c *Client) error
 }
 
-var rightLogin = appendUint(appendUint(appendBytes(request(verbLoggedIn), "alice"), 3), 44)
+var rightLogin = loginAnswer(3, 0, 0)
+
+// loginAnswer is of alice with so many messages and the octets of two listings.
+func loginAnswer(numbers ...int) []byte {
+	p := appendUint(appendUint(appendBytes(request(verbLoggedIn), "alice"), numbers[0]), 44)
+	return appendUint(appendUint(p, numbers[1]), numbers[2])
+}
 
 func inSession(ask func(ctx context.Context, m pop3.Maildrop) error) func(context.Context, *Client) error {
 	return func(ctx context.Context, c *Client) error {
@@ -80,6 +87,18 @@ var stages = []stage{
 			_ = m.Close()
 		}
 		return err
+	}},
+	{"login with a listing", 1, loginAnswer(minListing, 0, 1000), 1, func(ctx context.Context, c *Client) error {
+		m, err := c.Password(ctx, peer, "alice", "secret")
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		r, err := m.(pop3.Lister).Listing(ctx, pop3.ListUIDLs)
+		if err != nil || r == nil {
+			return fmt.Errorf("the listing: %v, %v", r, err)
+		}
+		return r.Close()
 	}},
 	{"SASL", 1, appendBytes(request(verbChallenge), "x"), 0, func(ctx context.Context, c *Client) error {
 		x, err := c.SASL(ctx, peer, "PLAIN")
@@ -139,6 +158,9 @@ var stages = []stage{
 	})},
 }
 
+// begun says that a login comes before.
+func (s stage) begun() bool { return !strings.HasPrefix(s.name, "login") && s.name != "SASL" }
+
 // run has a keeper answer a stage with packet and n descriptors of a file.
 func (s stage) run(t *testing.T, ctx context.Context, packet []byte, n int) error {
 	t.Helper()
@@ -148,7 +170,7 @@ func (s stage) run(t *testing.T, ctx context.Context, packet []byte, n int) erro
 	}
 	t.Cleanup(func() { file.Close() })
 	k := newRawKeeper(t, func(c *conn) {
-		if s.asks > 0 && s.name != "login" && s.name != "SASL" {
+		if s.asks > 0 && s.begun() {
 			if in, err := c.receive(false); err != nil || c.send(rightLogin, nil) != nil {
 				t.Errorf("login: %v", err)
 			} else {
@@ -237,7 +259,7 @@ func TestSilentKeeper(t *testing.T) {
 					if in, err := c.receive(false); err == nil {
 						in.free()
 					}
-					if s.name != "login" && s.name != "SASL" {
+					if s.begun() {
 						_ = c.send(rightLogin, nil)
 					}
 					<-over

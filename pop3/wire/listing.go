@@ -7,6 +7,8 @@ import (
 	"io"
 	"iter"
 
+	"golang.org/x/sys/unix"
+
 	"sidepop/pop3"
 )
 
@@ -31,13 +33,58 @@ func (x *session) listing(d *decoder) error {
 	return x.handOver("listing", appendUint(b.begin(verbListingIs), held.size), held.fd)
 }
 
+// replyLoggedIn sends the packet p, which is in b, with the listings that are at
+// hand, and frees b. A client that looks for mail asks for them next, and to wait
+// for another process is most of what they cost.
+func (x *session) replyLoggedIn(b *buffer, p []byte) error {
+	defer b.free()
+	x.holdReady()
+	q := p
+	var descriptors []int
+	for _, held := range x.listings {
+		if held == nil {
+			q = appendUint(q, 0)
+			continue
+		}
+		q = appendUint(q, held.size)
+		descriptors = append(descriptors, held.fd)
+	}
+	if len(descriptors) == 0 {
+		return x.send(q, nil)
+	}
+	err := x.send(q, unix.UnixRights(descriptors...))
+	if !isShortage(err) {
+		return err
+	}
+	x.releaseListings()
+	return x.send(appendUint(appendUint(p, 0), 0), nil)
+}
+
+// holdReady makes the session hold the listings that are there.
+func (x *session) holdReady() {
+	version := x.version()
+	if version == 0 || x.messages < minListing {
+		return
+	}
+	for what := range x.listings {
+		x.listings[what] = x.server.listings.ready(listingKey{x.user, version, pop3.Listing(what)})
+	}
+}
+
+// version is that of the maildrop, and 0 if nothing is known of it.
+func (x *session) version() uint64 {
+	if versioned, ok := x.drop.(Versioned); ok {
+		return versioned.Version()
+	}
+	return 0
+}
+
 // holdListing makes sure that the session holds a listing, if there is room.
 func (x *session) holdListing(what pop3.Listing) (err error) {
-	versioned, ok := x.drop.(Versioned)
-	if !ok || x.messages == 0 || x.listings[what] != nil {
+	if x.messages == 0 || x.listings[what] != nil {
 		return nil
 	}
-	version := versioned.Version()
+	version := x.version()
 	if version == 0 {
 		return nil
 	}
@@ -100,6 +147,9 @@ func (m *maildrop) Listing(ctx context.Context, what pop3.Listing) (io.ReadClose
 	if m.messages < minListing {
 		return nil, nil
 	}
+	if ready := m.take(what); ready != nil {
+		return ready, nil
+	}
 	b := newBuffer()
 	in, d, err := m.call(ctx, answerWait, verbListingIs, b, appendUint(b.begin(verbListing), uint64(what)), true)
 	if errors.Is(err, errNoRoom) {
@@ -111,7 +161,7 @@ func (m *maildrop) Listing(ctx context.Context, what pop3.Listing) (io.ReadClose
 	defer in.free()
 	size := int64(d.uint(maxOctets))
 	if int64(len(in.descriptors)) != min(size, 1) {
-		d.fail(violation("a listing without a descriptor, or with more than one"))
+		d.fail(errListing)
 	}
 	if err := d.end(); err != nil {
 		closeAll(in.descriptors)
@@ -121,4 +171,61 @@ func (m *maildrop) Listing(ctx context.Context, what pop3.Listing) (io.ReadClose
 		return nil, nil
 	}
 	return &message{fd: in.descriptors[0], size: size}, nil
+}
+
+const errListing = violation("a listing without a descriptor, or with more than one")
+
+// cameAlong takes the listings of a login's answer, of which each has its octets,
+// 0 if there is none, in d. Where this process may not open so many files, none are
+// there.
+func cameAlong(d *decoder, in received) (ready [2]*message) {
+	descriptors := in.descriptors
+	for what := range ready {
+		size := int64(d.uint(maxOctets))
+		switch {
+		case size == 0 || in.noRoom:
+		case len(descriptors) == 0:
+			d.fail(errListing)
+		default:
+			ready[what] = &message{fd: descriptors[0], size: size}
+			descriptors = descriptors[1:]
+		}
+	}
+	if len(descriptors) > 0 {
+		d.fail(errListing)
+	}
+	return ready
+}
+
+// keep makes what came along the maildrop's. It counts among the descriptors that
+// wait for clients.
+func (m *maildrop) keep(ready [2]*message) {
+	for what, l := range ready {
+		switch {
+		case l == nil:
+		case m.client.reserve(1) == 0:
+			_ = l.Close()
+		default:
+			m.ready[what] = l
+		}
+	}
+}
+
+// take gives a listing that came along, once, and nil if there is none.
+func (m *maildrop) take(what pop3.Listing) *message {
+	l := m.ready[what]
+	if l != nil {
+		m.ready[what] = nil
+		m.client.ahead.Add(-1)
+	}
+	return l
+}
+
+// dropListings closes those that nobody asked for.
+func (m *maildrop) dropListings() {
+	for what := range m.ready {
+		if l := m.take(pop3.Listing(what)); l != nil {
+			_ = l.Close()
+		}
+	}
 }

@@ -110,6 +110,9 @@ func counting(messages int, asked *noted[int]) *scriptedDrop {
 			asked.mu.Unlock()
 			return count(first, n, func(i int) string { return fmt.Sprint("u", i) })
 		},
+		octets: func(first, n int) iter.Seq2[int64, error] {
+			return count(first, n, func(i int) int64 { return int64(i) })
+		},
 	}
 }
 
@@ -243,6 +246,81 @@ func TestListingErrors(t *testing.T) {
 				t.Errorf("kept: %d octets, %d files", k.listings.octets, listingFiles())
 			}
 		})
+	}
+}
+
+// TestListingsAlong: a login brings the listings that are at hand, and what nobody
+// asks for is closed.
+func TestListingsAlong(t *testing.T) {
+	var asked noted[int]
+	k := newKeeper(t, alice())
+	use := func(messages int, version uint64) {
+		k.SetBackend(dropFor(withVersion{counting(messages, &asked), version}))
+	}
+	use(1000, 1)
+	c := &Client{Path: k.path, Ahead: 3}
+	along := func(m pop3.Maildrop) (list string) {
+		for _, what := range []pop3.Listing{pop3.ListOctets, pop3.ListUIDLs} {
+			if m.(*maildrop).ready[what] != nil {
+				list += fmt.Sprint(what)
+			}
+		}
+		return list
+	}
+	read := func(m pop3.Maildrop, what pop3.Listing) string {
+		t.Helper()
+		r, err := m.(pop3.Lister).Listing(background, what)
+		if err != nil || r == nil {
+			t.Fatal(r, err)
+		}
+		defer r.Close()
+		all, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(all)
+	}
+	var first [2]string
+	for i, want := range []string{"", "1", "01"} { // as they come to be asked for
+		m := logIn(t, c)
+		if got := along(m); got != want {
+			t.Errorf("login %d brings %q, not %q", i, got, want)
+		}
+		switch i {
+		case 0:
+			first[1] = read(m, pop3.ListUIDLs)
+		case 1:
+			first[0] = read(m, pop3.ListOctets)
+		}
+		_ = m.Close()
+	}
+	m, other, third := logIn(t, c), logIn(t, c), logIn(t, c)
+	if got := along(m) + " " + along(other) + " " + along(third); got != "01 0 " {
+		t.Errorf("with room for three: %q", got)
+	}
+	for what, want := range first {
+		for _, m := range []pop3.Maildrop{m, m, other, third} { // twice too, and where it is not along any more
+			if got := read(m, pop3.Listing(what)); got != want {
+				t.Errorf("listing %d: %.50q, not %.50q", what, got, want)
+			}
+		}
+	}
+	for _, m := range []pop3.Maildrop{m, other, third} {
+		_ = m.Close()
+	}
+	use(1000, 2)
+	changed := logIn(t, c)
+	use(minListing-1, 1)
+	small := logIn(t, c)
+	if got := along(changed) + along(small); got != "" {
+		t.Errorf("another version, or few messages: %q", got)
+	}
+	_, _ = changed.Close(), small.Close()
+	if n := c.ahead.Load(); n != 0 {
+		t.Errorf("%d are still counted", n)
+	}
+	if n := asked.get(); n != 1 {
+		t.Errorf("asked %d times", n)
 	}
 }
 

@@ -127,9 +127,28 @@ func (l *listings) find(key listingKey) *listing {
 		}
 	}
 	l.order.MoveToFront(e.at)
+	l.take(e)
+	return e
+}
+
+// take adds a hold of an entry.
+func (l *listings) take(e *listing) {
 	if e.holds++; e.holds == 1 && e.fd >= 0 {
 		l.held += e.size
 	}
+}
+
+// ready gives a listing that is there, as hold does, and nil where it would have
+// to be written.
+func (l *listings) ready(key listingKey) *listing {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.byKey[key]
+	if l.closed || e == nil || e.fd < 0 {
+		return nil
+	}
+	l.order.MoveToFront(e.at)
+	l.take(e)
 	return e
 }
 

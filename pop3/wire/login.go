@@ -128,7 +128,7 @@ func (x *session) enter(mechanism, user string, m pop3.Maildrop, err error) erro
 	x.server.mu.Unlock()
 	b := newBuffer()
 	p := appendBytes(b.begin(verbLoggedIn), name)
-	return x.reply(b, appendUint(appendUint(p, messages), octets))
+	return x.replyLoggedIn(b, appendUint(appendUint(p, messages), octets))
 }
 
 // notReady is the backend before there is one.

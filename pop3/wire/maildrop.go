@@ -16,6 +16,7 @@ type maildrop struct {
 	messages int
 	octets   int64
 	ahead    ahead
+	ready    [2]*message // listings that came with the login, by pop3.Listing; nil: none
 }
 
 // User implements [pop3.Maildrop].
@@ -176,5 +177,6 @@ func (m *maildrop) sendNumbers(set byte, messages []int) error {
 // the connection closed, which is not waited for.
 func (m *maildrop) Close() error {
 	m.ahead.drop(m.client)
+	m.dropListings()
 	return m.link.Close()
 }

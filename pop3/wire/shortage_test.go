@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -64,6 +65,8 @@ func TestTooManyUnderWay(t *testing.T) {
 	f := dialRaw(t, k)
 	f.say(loginPacket("alice", "secret"))
 	f.hear(verbLoggedIn)
+	f.say(request(verbListing, 1))
+	f.hear(verbListingIs)
 	file, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
@@ -85,6 +88,13 @@ func TestTooManyUnderWay(t *testing.T) {
 		if err := f.hear(verbFailed).error(); !errors.Is(err, pop3.ErrTemporary) {
 			t.Errorf("%v", err)
 		}
+	}
+	another := dialRaw(t, k)
+	another.say(loginPacket("alice", "secret"))
+	d := another.hear(verbLoggedIn)
+	_, messages, _, sizes := d.string(maxName), d.int(maxMessages), d.uint(maxOctets), []uint64{d.uint(maxOctets), d.uint(maxOctets)}
+	if d.end() != nil || messages != minListing || !slices.Equal(sizes, []uint64{0, 0}) {
+		t.Errorf("a login: %d messages, listings %v, %v", messages, sizes, d.end())
 	}
 	told := k.events.String()
 	for _, want := range []string{`failed "alice" open: 1 desc`, `failed "alice" listing: 1 desc`, unix.ETOOMANYREFS.Error()} {

@@ -195,8 +195,13 @@ func (x *session) answersTaken() error {
 // or under way, that request fails, which is not the front's fault.
 func (x *session) handOver(what string, p []byte, descriptors ...int) error {
 	err := x.send(p, unix.UnixRights(descriptors...))
-	if errors.Is(err, unix.ETOOMANYREFS) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+	if isShortage(err) {
 		return x.failed(what, fmt.Errorf("%d descriptors can't be handed over: %w", len(descriptors), err))
 	}
 	return err
+}
+
+// isShortage says that descriptors could not be sent because there are too many.
+func isShortage(err error) bool {
+	return errors.Is(err, unix.ETOOMANYREFS) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }

@@ -36,7 +36,7 @@ const (
 
 const (
 	// Answers to a login.
-	verbLoggedIn  verb = iota + 101 // user, messages, octets
+	verbLoggedIn  verb = iota + 101 // user, messages, octets; for each listing as verbListingIs, with descriptors in their order
 	verbChallenge                   // challenge
 	verbRefused                     // code, text
 
