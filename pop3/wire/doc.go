@@ -32,6 +32,9 @@
 //     front's no goroutine beside the session's.
 //   - Packets with passwords and SASL responses are wiped before their buffers
 //     hold something else. The strings that a [pop3.Backend] is given can't be.
+//   - A keeper that ends leaves the logins that it has not decided to the next one on
+//     its socket, and handshakes wait for that one's signature. Sessions that are
+//     logged in end with it.
 //   - Why something failed is told to the keeper's [Events]. The front learns what
 //     its client may know, and nothing else.
 //

@@ -26,20 +26,12 @@ func TestUpgrade(t *testing.T) {
 	l.more(t, betweenRounds)
 	frontID, keeperID := process(t, front), process(t, keeper)
 
-	upgraded := make(chan struct{})
-	go func() { // while the session is used
-		defer close(upgraded)
-		install(t, later)
-	}()
-	await(t, "the open session has come to its end, or its mail can be read", func() bool {
-		select {
-		case <-upgraded:
-			return true
-		default:
-			return open.command("NOOP", "+OK", statusTemporary) != nil
-		}
-	})
-	<-upgraded
+	told := make(chan bool, 1)
+	go func() { told <- open.useToEnd() }()
+	install(t, later)
+	if !<-told {
+		t.Error("the open session ended without a word")
+	}
 	l.more(t, betweenRounds)
 	l.end(t, 0)
 	if after := version(t); after == before {
