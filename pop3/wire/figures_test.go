@@ -100,6 +100,7 @@ func TestFiguresFlood(t *testing.T) {
 	k := newGiver(t, func(Counts) []byte { <-going; return nil })
 	front := dialRaw(t, k)
 	front.say(request(verbControl))
+	front.hear(verbState)
 	for i := range 3 {
 		front.say(appendCounts(request(verbFigures, i+1), Counts{}))
 	}
