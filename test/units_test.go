@@ -67,7 +67,7 @@ func values(all []setting, key string) (found []string) {
 
 // TestUnits: what the program, packages and documentation rely on.
 func TestUnits(t *testing.T) {
-	if got, want := units(t, ".socket"), []string{"sidepop-keeper.socket", "sidepop-pop3.socket", "sidepop-pop3s.socket"}; !slices.Equal(got, want) {
+	if got, want := units(t, ".socket"), []string{"sidepop-keeper.socket", "sidepop-metrics.socket", "sidepop-pop3.socket", "sidepop-pop3s.socket"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	for _, tt := range []struct{ unit, key, want string }{
@@ -77,6 +77,9 @@ func TestUnits(t *testing.T) {
 		{"sidepop-pop3.socket", "ListenStream", "110"},
 		{"sidepop-pop3.socket", "FileDescriptorName", "pop3"},
 		{"sidepop-pop3.socket", "Service", "sidepop.service"},
+		{"sidepop-metrics.socket", "ListenStream", "127.0.0.1:11995"},
+		{"sidepop-metrics.socket", "FileDescriptorName", "metrics"},
+		{"sidepop-metrics.socket", "Service", "sidepop.service"},
 		{"sidepop-keeper.socket", "ListenSequentialPacket", "/run/sidepop/keeper.sock"},
 		{"sidepop-keeper.socket", "FileDescriptorName", "keeper"},
 		{"sidepop-keeper.socket", "Service", "sidepop-keeper.service"},

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sidepop/pop3"
 )
 
 // stdio takes standard input and output for a connection: one socket, or two pipes.
@@ -122,13 +124,14 @@ type noAddress struct{}
 func (noAddress) Network() string { return "pipe" }
 func (noAddress) String() string  { return "none" }
 
-// handed is a connection that another program hands on. It implements
-// [sidepop/pop3.Relayed].
+// handed is a connection that another program hands on.
 type handed struct {
 	net.Conn
 	remote, local net.Addr
 	terminated    *tls.ConnectionState
 }
+
+var _ pop3.Relayed = (*handed)(nil)
 
 // RemoteAddr is the client's address.
 func (h *handed) RemoteAddr() net.Addr { return h.remote }
@@ -138,6 +141,9 @@ func (h *handed) LocalAddr() net.Addr { return h.local }
 
 // Terminated is the TLS that the other program has ended; nil: none.
 func (h *handed) Terminated() *tls.ConnectionState { return h.terminated }
+
+// ClientName is that of nobody: it is not handed on.
+func (h *handed) ClientName() string { return "" }
 
 // CloseWrite ends what the client gets.
 func (h *handed) CloseWrite() error {
