@@ -144,3 +144,17 @@ func TestHandshakeWaits(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSignOnClosed: a control connection that the front itself has just given up is as
+// gone as one that the keeper has closed, so that the next one is waited for.
+func TestSignOnClosed(t *testing.T) {
+	theirs, ours := pair(t)
+	defer theirs.Close()
+	f := &frontControl{conn: ours, asks: make(map[uint64]chan<- signature)}
+	if err := ours.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.sign(identity{}, 0, nil); !errors.Is(err, errGone) {
+		t.Error(err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"sidepop/pop3"
@@ -104,7 +105,7 @@ func (f *frontControl) sign(id identity, scheme int, digest []byte) ([]byte, err
 	p := append(appendUint(b.begin(verbSign), request), id[:]...)
 	err := f.tell(appendBytes(appendUint(p, scheme), digest))
 	b.free()
-	if isReset(err) {
+	if isReset(err) || errors.Is(err, net.ErrClosed) { // by whoever has found out that it is gone
 		err = errGone
 	}
 	if err == nil {
