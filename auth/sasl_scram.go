@@ -35,6 +35,10 @@ type SCRAMOptions struct {
 	// accounts. Nil: each name has a secret of its own.
 	Account func(ctx context.Context, user string) string
 
+	// Begin is told the name before accounts are looked at, such as [Guard.Begin] with
+	// its other arguments bound. Its error ends the exchange. Nil: nobody is.
+	Begin func(user string) error
+
 	// Source has the accounts: what comes to [VerifyFunc] is to be asked there too.
 	Source *Masters
 }
@@ -130,6 +134,11 @@ func (s *scramServer) binding(message string) (scram.ChannelBinding, error) {
 // lookup finds the keys of a user, or a decoy's.
 func (s *scramServer) lookup(user string) (scram.StoredCredentials, error) {
 	s.exchange.asked, s.exchange.user = true, user
+	if s.options.Begin != nil {
+		if err := s.options.Begin(user); err != nil {
+			return scram.StoredCredentials{}, err
+		}
+	}
 	s.query = keysQuery{user, user, s.options.Kind, s.options.Salts}
 	if s.options.Account != nil {
 		s.query.name = s.options.Account(s.ctx, user)
