@@ -58,7 +58,11 @@ func (c *checkup) clientCertificates() {
 	}
 	s := c.Section("Client certificates")
 	if file := c.config.TLS.ClientCA; file != "" {
-		authorities := parseAuthorities(c.accounts.certificates.Authorities())
+		text, err := c.accounts.certificates.Authorities()
+		if err != nil {
+			c.Error("See whether "+file+" is there, and readable.", "The authorities of clients' certificates can't be read: %v", err)
+		}
+		authorities := parseAuthorities(text)
 		s.Fact("authorities", "%s in %s", plural(int64(len(authorities)), "certificate"), file)
 		for _, a := range authorities {
 			s.Fact("authority", "%s, valid until %s", a.Subject, a.NotAfter.Local().Format(time.DateTime))
