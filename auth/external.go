@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 )
@@ -41,17 +42,27 @@ func OpenCertificates(authorities, users string) (*Certificates, error) {
 	c := new(Certificates)
 	if authorities != "" {
 		c.authorities = keep(authorities, parseAuthorities)
-		if _, err := c.authorities.current(); err != nil {
+		if err := usable(c.authorities); err != nil {
 			return nil, err
 		}
 	}
 	if users != "" {
 		c.users = keep(users, parseOwners)
-		if _, err := c.users.current(); err != nil {
+		if err := usable(c.users); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// usable says what is wrong with a file, before anybody logs in by it.
+func usable[T any](k *kept[T]) error {
+	_, err := k.current()
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return file
+	}
+	return err
 }
 
 func parseAuthorities(file, content string) (*authorities, error) {
