@@ -184,7 +184,8 @@ func (a *Attempt) Do(ctx context.Context, l Login, verify func(context.Context) 
 }
 
 // Close ends the attempt, if its client has gone before [Attempt.Do]: that is no guess
-// at the account's secret, and stays a failure of its address.
+// at the account's secret, and stays a failure of its address, or of the account there
+// alone if it is known there.
 func (a *Attempt) Close() {
 	if a.over {
 		return
