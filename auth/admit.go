@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"sidepop/auth/helper"
 )
 
 // admitter is a [Source] with more to say about somebody whom it need not know the
@@ -48,15 +50,23 @@ func (p *Passwd) Admit(_ context.Context, user string, remote netip.Addr) (*Acco
 	return &rec.account, nil
 }
 
-// Admit is [PAM.Account] for somebody who logs in without the password: nobody does
-// as root. PAM, whose modules want one, is not asked, so that what it alone knows, such
-// as that an account has expired, holds for passwords only.
-func (p *PAM) Admit(ctx context.Context, user string, _ netip.Addr) (*Account, error) {
-	account, err := p.Account(ctx, user)
-	if err == nil && *account.UID == 0 {
+// Admit is [PAM.Account] for somebody who logs in without the password: PAM is asked
+// whether the account may log in, by the rules of its modules for accounts alone, and
+// nobody does as root. A password that is locked keeps nobody out who needs none, as
+// with keys in ssh; one that has expired does, with modules that say so.
+func (p *PAM) Admit(ctx context.Context, user string, remote netip.Addr) (*Account, error) {
+	found, err := p.Account(ctx, user)
+	switch {
+	case err != nil:
+		return nil, err
+	case *found.UID == 0:
 		return nil, errRoot
 	}
-	return account, err
+	account, err := p.accepted(p.options.Pool.Admit(ctx, &helper.Login{Service: p.options.Service, User: found.Name, Remote: remote}))
+	if err != nil {
+		return nil, p.inService(err)
+	}
+	return account, nil
 }
 
 // forbids says what keeps a user out who has the right password.

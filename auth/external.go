@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"slices"
 	"strings"
 )
@@ -16,51 +16,68 @@ import (
 // of them. Those that a machine trusts for servers are another file.
 const MaxAuthorityOctets = 16 << 10
 
-// Certificates says who the owners of client certificates are.
+// Certificates says who the owners of client certificates are. Its files count as they
+// are at each login. Its methods may be called from many goroutines at once.
 type Certificates struct {
-	authorities []byte // in PEM; none: nobody signs certificates
-	roots       *x509.CertPool
-	users       map[string]string // by fingerprint, address or common name; nil: there is no file
+	authorities *kept[authorities] // nil: nobody signs certificates
+	users       *kept[owners]      // nil: there is no file
 }
 
-// OpenCertificates reads the authorities that sign client certificates, in PEM, if not
-// "", and a file that names users, if not "". Each line of that has what a certificate is
-// known by and, after a space, the user: the SHA-256 fingerprint in hexadecimal,
-// with or without colons, an e-mail address or a common name. A common name with an @
-// counts only for certificates without addresses. Empty lines and those that begin
-// with # are comments.
+// authorities are those who sign.
+type authorities struct {
+	pem   []byte
+	roots *x509.CertPool
+}
+
+// owners are users by fingerprint, address or common name.
+type owners map[string]string
+
+// OpenCertificates has the authorities that sign client certificates, in PEM, in a file
+// if not "", and users named by another, if not "". Each line of that has what a
+// certificate is known by and, after a space, the user: the SHA-256 fingerprint in
+// hexadecimal, with or without colons, an e-mail address or a common name. A common name
+// with an @ counts only for certificates without addresses. Empty lines and those that
+// begin with # are comments. It fails where a file can't be used now.
 func OpenCertificates(authorities, users string) (*Certificates, error) {
-	c := &Certificates{roots: x509.NewCertPool()}
+	c := new(Certificates)
 	if authorities != "" {
-		if err := c.readAuthorities(authorities); err != nil {
+		c.authorities = keep(authorities, parseAuthorities)
+		if err := usable(c.authorities); err != nil {
 			return nil, err
 		}
 	}
 	if users != "" {
-		return c, c.readUsers(users)
+		c.users = keep(users, parseOwners)
+		if err := usable(c.users); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }
 
-func (c *Certificates) readAuthorities(file string) (err error) {
-	if c.authorities, err = os.ReadFile(file); err != nil {
-		return err
+// usable says what is wrong with a file, before anybody logs in by it.
+func usable[T any](k *kept[T]) error {
+	_, err := k.current()
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return file
 	}
-	if n := len(c.authorities); n > MaxAuthorityOctets {
-		return fmt.Errorf("%s has %d octets, expected the authorities of clients alone, %d octets at most", file, n, MaxAuthorityOctets)
-	}
-	if !c.roots.AppendCertsFromPEM(c.authorities) {
-		return fmt.Errorf("%s has no certificate, expected PEM with -----BEGIN CERTIFICATE-----", file)
-	}
-	return nil
+	return err
 }
 
-func (c *Certificates) readUsers(file string) error {
-	content, _, _, err := readFile(file)
-	if err != nil {
-		return err
+func parseAuthorities(file, content string) (*authorities, error) {
+	a := &authorities{[]byte(content), x509.NewCertPool()}
+	if n := len(content); n > MaxAuthorityOctets {
+		return nil, fmt.Errorf("%s has %d octets, expected the authorities of clients alone, %d octets at most", file, n, MaxAuthorityOctets)
 	}
-	c.users = make(map[string]string)
+	if !a.roots.AppendCertsFromPEM(a.pem) {
+		return nil, fmt.Errorf("%s has no certificate, expected PEM with -----BEGIN CERTIFICATE-----", file)
+	}
+	return a, nil
+}
+
+func parseOwners(file, content string) (*owners, error) {
+	users := make(owners)
 	number := 0
 	for line := range strings.Lines(content) {
 		number++
@@ -70,12 +87,12 @@ func (c *Certificates) readUsers(file string) error {
 		}
 		last := len(fields) - 1
 		key := knownBy(strings.Join(fields[:last], " "))
-		if _, twice := c.users[key]; key == "" || twice {
-			return fmt.Errorf("%s:%d: expected a fingerprint, an address or a name that was not there before, and then a user", file, number)
+		if _, twice := users[key]; key == "" || twice {
+			return nil, fmt.Errorf("%s:%d: expected a fingerprint, an address or a name that was not there before, and then a user", file, number)
 		}
-		c.users[key] = fields[last]
+		users[key] = fields[last]
 	}
-	return nil
+	return &users, nil
 }
 
 // knownBy is the one form of what a certificate is known by.
@@ -91,41 +108,50 @@ func isFingerprint(key string) bool {
 	return len(key) == hex.EncodedLen(sha256.Size) && strings.Trim(key, "0123456789abcdef") == ""
 }
 
-// named is the user in the file for an address or a common name. Somebody whose
-// certificate has the fingerprint of another's as its name is not that other.
-func (c *Certificates) named(name string) (user string, ok bool) {
+// named is the user for an address or a common name. Somebody whose certificate has the
+// fingerprint of another's as its name is not that other.
+func (o owners) named(name string) (user string, ok bool) {
 	key := knownBy(name)
-	user, ok = c.users[key]
+	user, ok = o[key]
 	return user, ok && !isFingerprint(key)
 }
 
-// Authorities are the certificates of those who sign, in PEM.
-func (c *Certificates) Authorities() []byte { return c.authorities }
+// Authorities are the certificates of those who sign, in PEM; nil: there are none. An
+// error is that of the file.
+func (c *Certificates) Authorities() ([]byte, error) {
+	if c.authorities == nil {
+		return nil, nil
+	}
+	a, err := c.authorities.current()
+	if err != nil {
+		return nil, err
+	}
+	return a.pem, nil
+}
 
 // Users are the names that the owner of a certificate may log in as, the preferred
 // first: those of the file if there is one, else the e-mail addresses of the
 // certificate, else its common name. The chain begins with the certificate, and has
-// what leads to an authority. The error is [ErrCredentials]. Whether a certificate
-// was revoked is not looked up.
+// what leads to an authority. The error is [ErrCredentials], or that of a file. Whether
+// a certificate was revoked is not looked up.
 func (c *Certificates) Users(chain []*x509.Certificate) ([]string, error) {
 	if len(chain) == 0 {
 		return nil, fmt.Errorf("%w: the client has no certificate", ErrCredentials)
 	}
-	leaf, between := chain[0], x509.NewCertPool()
-	for _, certificate := range chain[1:] {
-		between.AddCert(certificate)
-	}
-	if _, err := leaf.Verify(x509.VerifyOptions{
-		Roots: c.roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}); err != nil {
-		return nil, fmt.Errorf("%w: the client's certificate: %w", ErrCredentials, err)
+	leaf := chain[0]
+	if err := c.signed(chain); err != nil {
+		return nil, err
 	}
 	names := leaf.EmailAddresses
 	if len(names) == 0 && leaf.Subject.CommonName != "" {
 		names = []string{leaf.Subject.CommonName}
 	}
 	if c.users != nil {
-		names = c.inFile(leaf)
+		users, err := c.users.current()
+		if err != nil {
+			return nil, err
+		}
+		names = users.of(leaf)
 	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("%w: the client's certificate with the serial number %x names no user", ErrCredentials, leaf.SerialNumber)
@@ -133,11 +159,30 @@ func (c *Certificates) Users(chain []*x509.Certificate) ([]string, error) {
 	return names, nil
 }
 
-// inFile are the users that the file has for a certificate. Who signs it may let its
-// owner choose the common name, which must not pass for another's address.
-func (c *Certificates) inFile(leaf *x509.Certificate) (names []string) {
+// signed says whether one of the authorities has signed a client's certificate.
+func (c *Certificates) signed(chain []*x509.Certificate) error {
+	o := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	if c.authorities != nil {
+		a, err := c.authorities.current()
+		if err != nil {
+			return err
+		}
+		o.Roots = a.roots
+	}
+	for _, certificate := range chain[1:] {
+		o.Intermediates.AddCert(certificate)
+	}
+	if _, err := chain[0].Verify(o); err != nil {
+		return fmt.Errorf("%w: the client's certificate: %w", ErrCredentials, err)
+	}
+	return nil
+}
+
+// of are the users of a certificate. Who signs it may let its owner choose the common
+// name, which must not pass for another's address.
+func (o owners) of(leaf *x509.Certificate) (names []string) {
 	fingerprint := sha256.Sum256(leaf.Raw)
-	if user, ok := c.users[hex.EncodeToString(fingerprint[:])]; ok {
+	if user, ok := o[hex.EncodeToString(fingerprint[:])]; ok {
 		names = append(names, user)
 	}
 	claimed := slices.Clone(leaf.EmailAddresses)
@@ -145,7 +190,7 @@ func (c *Certificates) inFile(leaf *x509.Certificate) (names []string) {
 		claimed = append(claimed, name)
 	}
 	for _, name := range claimed {
-		if user, ok := c.named(name); ok {
+		if user, ok := o.named(name); ok {
 			names = append(names, user)
 		}
 	}
@@ -158,7 +203,11 @@ func (c *Certificates) Named(commonName string) ([]string, error) {
 	if c.users == nil {
 		return []string{commonName}, nil
 	}
-	if user, ok := c.named(commonName); ok {
+	users, err := c.users.current()
+	if err != nil {
+		return nil, err
+	}
+	if user, ok := users.named(commonName); ok {
 		return []string{user}, nil
 	}
 	return nil, fmt.Errorf("%w: the client's certificate for %q names no user", ErrCredentials, commonName)

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -150,8 +151,11 @@ func TestNamedByProxy(t *testing.T) {
 			if strings.Join(got, " ") != want || (want == "") != errors.Is(err, ErrCredentials) {
 				t.Errorf("%s, %q: %q, %v; want %q", c.name, file, got, err, want)
 			}
-			if _, err := certificates.Users([]*x509.Certificate{issue(t, nil, owner("jim")).cert}); !errors.Is(err, ErrCredentials) || certificates.Authorities() != nil {
+			if _, err := certificates.Users([]*x509.Certificate{issue(t, nil, owner("jim")).cert}); !errors.Is(err, ErrCredentials) {
 				t.Errorf("without authorities a certificate is taken: %v", err)
+			}
+			if all, err := certificates.Authorities(); all != nil || err != nil {
+				t.Errorf("authorities where there are none: %q, %v", all, err)
 			}
 		}
 	}
@@ -179,6 +183,62 @@ func TestOpenCertificates(t *testing.T) {
 		}
 		if _, err := OpenCertificates(dir+"/"+c.ca, users); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s, %s: %v, want %s", c.ca, c.users, err, c.want)
+		}
+	}
+}
+
+// TestCertificatesCountAsTheyAre: both files do at each login, as passwd files do.
+func TestCertificatesCountAsTheyAre(t *testing.T) {
+	dir := t.TempDir()
+	of := func(i *issuer) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.cert.Raw}))
+	}
+	root, other := issue(t, nil, authority("root")), issue(t, nil, authority("other"))
+	ours, theirs := []*x509.Certificate{issue(t, root, owner("joe")).cert}, []*x509.Certificate{issue(t, other, owner("joe")).cert}
+	put(t, dir+"/ca", of(root))
+	put(t, dir+"/users", "joe joe1\n")
+	c, err := OpenCertificates(dir+"/ca", dir+"/users")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		name         string
+		ca, users    string // "": the file is not there
+		ours, theirs string
+		err          error // of both, and of names by a proxy where it is of the users
+	}{
+		{"at first", of(root), "joe joe1\n", "joe1", "", nil},
+		{"another user", of(root), "joe joe2\n", "joe2", "", nil},
+		{"both authorities", of(root) + of(other), "joe joe2\n", "joe2", "joe2", nil},
+		{"the other authority", of(other), "joe joe2\n", "", "joe2", nil},
+		{"no authority", "", "joe joe2\n", "", "", ErrTemporary},
+		{"half an authority", of(root)[:100], "joe joe2\n", "", "", ErrPermanent},
+		{"no users", of(root), "", "", "", ErrTemporary},
+		{"users that are none", of(root), "joe\n", "", "", ErrPermanent},
+		{"as at first", of(root), "joe joe1\n", "joe1", "", nil},
+	} {
+		for path, content := range map[string]string{dir + "/ca": step.ca, dir + "/users": step.users} {
+			if content == "" {
+				_ = os.Remove(path)
+			} else {
+				put(t, path, content)
+			}
+		}
+		for want, chain := range map[*string][]*x509.Certificate{&step.ours: ours, &step.theirs: theirs} {
+			got, err := c.Users(chain)
+			kind := step.err
+			if *want == "" && (kind == nil || want == &step.theirs && errors.Is(err, ErrCredentials)) {
+				kind = ErrCredentials
+			}
+			if strings.Join(got, " ") != *want || !errors.Is(err, kind) {
+				t.Errorf("%s: %q, %v; want %q, %v", step.name, got, err, *want, kind)
+			}
+		}
+		if pem, err := c.Authorities(); string(pem) != step.ca && err == nil {
+			t.Errorf("%s: the authorities are %q", step.name, pem)
+		}
+		if got, err := c.Named("joe"); (err == nil) != strings.HasPrefix(step.users, "joe joe") || err == nil && "joe "+got[0]+"\n" != step.users {
+			t.Errorf("%s: by a proxy %q, %v", step.name, got, err)
 		}
 	}
 }

@@ -21,46 +21,64 @@ const (
 	maxWarnings = 20
 )
 
-// file is one passwd file and its users as they were when it was read last.
-type file struct {
-	path string
-	warn func(error)
-	used uint64 // when it was used last; guarded by Passwd.mu
+// kept is what a file says as it is now: it is read when it is first needed, and again
+// when it has changed.
+type kept[T any] struct {
+	path  string
+	parse func(path, content string) (*T, error)
 
 	mu      sync.Mutex
-	users   *table // nil until read, and while the file cannot be read
+	value   *T // nil until read, and while the file cannot be read
+	content string
 	version version.Version
-	settled bool // the version proves that users are current
+	settled bool // the version proves that the value is current
 }
 
-// current gives the users of the file as it is now. It reads the file only
-// when it has changed. Errors wrap ErrTemporary or ErrPermanent.
-func (f *file) current() (*table, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	info, err := os.Stat(f.path)
-	if err == nil && f.users != nil && f.settled {
-		if v, _ := version.Of(info); v == f.version {
-			return f.users, nil
+func keep[T any](path string, parse func(path, content string) (*T, error)) *kept[T] {
+	return &kept[T]{path: path, parse: parse}
+}
+
+// current gives the value of the file as it is now. Errors wrap ErrTemporary or
+// ErrPermanent.
+func (k *kept[T]) current() (*T, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	info, err := os.Stat(k.path)
+	if err == nil && k.value != nil && k.settled {
+		if v, _ := version.Of(info); v == k.version {
+			return k.value, nil
 		}
 	}
 	// Whoever takes a file away wants nobody in: what it held is forgotten.
-	old := f.users
-	f.users = nil
+	old, before := k.value, k.content
+	k.value, k.content = nil, ""
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTemporary, err)
 	}
-	content, v, settled, err := readFile(f.path)
+	content, v, settled, err := readFile(k.path)
 	if err != nil {
 		return nil, err
 	}
-	f.version, f.settled = v, settled
-	if old != nil && old.content == content {
-		f.users = old
-		return old, nil
+	if old == nil || before != content {
+		if old, err = k.parse(k.path, content); err != nil {
+			return nil, &fault{ErrPermanent, err}
+		}
 	}
-	f.users = parseTable(f.path, content, f.warn)
-	return f.users, nil
+	k.value, k.content, k.version, k.settled = old, content, v, settled
+	return old, nil
+}
+
+// file is one passwd file and its users.
+type file struct {
+	*kept[table]
+	used uint64 // when it was used last; guarded by Passwd.mu
+}
+
+// newFile makes one that warn is told the malformed lines of.
+func newFile(path string, warn func(error)) *file {
+	return &file{kept: keep(path, func(path, content string) (*table, error) {
+		return parseTable(path, content, warn), nil
+	})}
 }
 
 // readFile reads a file, and says which version of it that is.
@@ -96,13 +114,12 @@ func readFile(path string) (text string, v version.Version, settled bool, err er
 // parsed again at each login: a hundred thousand users then take little more
 // memory than their file.
 type table struct {
-	path    string
-	content string
-	users   map[string]line
-	usable  []string            // lines with a password that can be tried
-	clear   int                 // so many of them have it as it is
-	scram   [scrams]int         // so many are of use for SCRAM
-	shapes  [scrams]scramShapes // of these
+	path   string
+	users  map[string]line
+	usable []string            // lines with a password that can be tried
+	clear  int                 // so many of them have it as it is
+	scram  [scrams]int         // so many are of use for SCRAM
+	shapes [scrams]scramShapes // of these
 }
 
 // line is one line of a file, numbered from 1.
@@ -112,7 +129,7 @@ type line struct {
 }
 
 func parseTable(path, content string, warn func(error)) *table {
-	t := &table{path: path, content: content, users: make(map[string]line, strings.Count(content, "\n")+1)}
+	t := &table{path: path, users: make(map[string]line, strings.Count(content, "\n")+1)}
 	for kind := range t.shapes {
 		t.shapes[kind] = make(scramShapes)
 	}

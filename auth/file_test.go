@@ -61,7 +61,7 @@ func TestChangesAreSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	vanished.check(t, p)
-	if p.files[""].users != nil {
+	if p.files[""].value != nil {
 		t.Error("the users of a file that is gone are kept")
 	}
 	if err := os.Rename(path+".off", path); err != nil {
@@ -78,13 +78,13 @@ func TestChangesAreSeen(t *testing.T) {
 func TestUnchangedFileIsNotReadAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "passwd")
 	put(t, path, "joe:{PLAIN}pw\n")
-	f := &file{path: path, warn: noWarning(t)}
+	f := newFile(path, noWarning(t))
 	first, err := f.current()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A marker that a second reading would replace.
-	first.content = "marker"
+	first.path = "marker"
 	settle(f)
 	if again, err := f.current(); err != nil || again != first {
 		t.Errorf("%v, %v: the file was read again", again, err)

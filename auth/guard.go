@@ -62,7 +62,8 @@ type GuardOptions struct {
 //     is bounded; neither an address nor a network nor the owner of an account can
 //     take it all.
 //   - Only attempts that are right leave no count: not faults, or a source that is
-//     down would let guess for free those that are up.
+//     down would let guess for free those that are up. One whose client goes before it
+//     has proved anything leaves none on the account.
 //   - Nothing of a password is kept but, for a login that is remembered, a keyed
 //     hash. A login that is remembered waits for the same penalty as others do, or
 //     it would tell at once whether a guess is right.
@@ -112,6 +113,31 @@ func (g *Guard) Set(o GuardOptions) {
 // wrap [ErrCredentials] or [ErrDenied] for an address that is not allowed, or
 // [ErrTemporary] where ctx ends. Refusals come late, and all others at once.
 func (g *Guard) Do(ctx context.Context, l Login, verify func(context.Context) (*Account, error)) (*Account, error) {
+	a, err := g.Begin(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	return a.Do(ctx, l, verify)
+}
+
+// Attempt is one that waits for what the client has to say. It is used by one
+// goroutine.
+type Attempt struct {
+	*attempt
+	guard   *Guard
+	options GuardOptions
+	yield   *time.Timer // ends its turn
+	over    bool
+}
+
+// answerTime is how long an attempt that waits for its client keeps others from their
+// turn: what a slow telephone takes to derive keys, with a network as slow.
+const answerTime = 5 * time.Second
+
+// Begin is the first half of [Guard.Do], with its errors and what it waits for, for a
+// mechanism that looks accounts up before the client proves anything. The second half
+// is [Attempt.Do]. After Begin comes [Attempt.Close].
+func (g *Guard) Begin(ctx context.Context, l Login) (*Attempt, error) {
 	g.mu.Lock()
 	o := g.options
 	g.mu.Unlock()
@@ -123,28 +149,51 @@ func (g *Guard) Do(ctx context.Context, l Login, verify func(context.Context) (*
 	if err != nil {
 		return nil, err
 	}
-	defer attempt.leave()
-	if err := o.everybody(l); err != nil {
+	if err = o.everybody(l); err != nil {
 		o.late(ctx, time.Now())
+	} else {
+		err = attempt.ask(ctx)
+	}
+	if err != nil {
+		attempt.leave()
 		return nil, err
 	}
-	if err := attempt.ask(ctx); err != nil {
-		return nil, err
-	}
+	return &Attempt{attempt, g, o, time.AfterFunc(answerTime, attempt.endTurn), false}, nil
+}
+
+// Do is the second half of [Guard.Do], for the login that the attempt began with. It
+// ends the attempt.
+func (a *Attempt) Do(ctx context.Context, l Login, verify func(context.Context) (*Account, error)) (*Account, error) {
+	a.over = true
+	a.yield.Stop()
+	defer a.leave()
 	begin := time.Now()
-	account, err := g.verify(ctx, &o, l, verify)
+	account, err := a.guard.verify(ctx, &a.options, l, verify)
 	if err == nil {
-		err = o.user(l, account)
+		err = a.options.user(l, account)
 	}
 	if err == nil {
-		attempt.succeed(account)
+		a.succeed(account)
 		return account, nil
 	}
-	attempt.endTurn()
+	a.endTurn()
 	if errors.Is(err, ErrCredentials) || errors.Is(err, ErrDenied) {
-		o.late(ctx, begin)
+		a.options.late(ctx, begin)
 	}
 	return nil, err
+}
+
+// Close ends the attempt, if its client has gone before [Attempt.Do]: that is no guess
+// at the account's secret, and stays a failure of its address, or of the account there
+// alone if it is known there.
+func (a *Attempt) Close() {
+	if a.over {
+		return
+	}
+	a.over = true
+	a.yield.Stop()
+	a.acquit(accountPlace)
+	a.leave()
 }
 
 // verify asks the memory and then the source.

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -118,18 +117,4 @@ func encoded(hasher algorithm.Hash, password string) (string, error) {
 		return "", err
 	}
 	return digest.Encode(), nil
-}
-
-// VerifySecret says whether a password is the one of a password field: {SCHEME}data
-// or a crypt(3) hash. A field that is locked takes as long and is never right. The
-// error wraps [ErrCredentials] for what can't be a password, [ErrPermanent] for a
-// field that is malformed, which it does not quote, and [ErrTemporary] where ctx
-// ends.
-func VerifySecret(ctx context.Context, field, password string) (bool, error) {
-	passwords, err := passwordForms(password)
-	if err != nil {
-		return false, err
-	}
-	right, _, err := matchField(ctx, field, anyOf(passwords))
-	return right, err
 }

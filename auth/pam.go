@@ -13,6 +13,7 @@ import (
 // PAMPool asks the process that has PAM and NSS; [helper.Pool] is one.
 type PAMPool interface {
 	Authenticate(ctx context.Context, l *helper.Login) (helper.Answer, error)
+	Admit(ctx context.Context, l *helper.Login) (helper.Answer, error)
 	Lookup(ctx context.Context, user string) (helper.Answer, error)
 }
 
@@ -84,9 +85,13 @@ func (p *PAM) Verify(ctx context.Context, l Login) (*Account, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("PAM service %s: %w", p.options.Service, err)
+		return nil, p.inService(err)
 	}
 	return account, nil
+}
+
+func (p *PAM) inService(err error) error {
+	return fmt.Errorf("PAM service %s: %w", p.options.Service, err)
 }
 
 // Account implements [Source]. PAM is not asked: an account that nobody can log
@@ -182,6 +187,11 @@ func (p *PAM) authenticate(ctx context.Context, user, password string, l Login) 
 	}
 	a, err := p.options.Pool.Authenticate(ctx, &login)
 	login.Password.Wipe()
+	return p.accepted(a, err)
+}
+
+// accepted gives the account of somebody whom PAM lets in.
+func (p *PAM) accepted(a helper.Answer, err error) (*Account, error) {
 	switch {
 	case err != nil:
 		return nil, poolError(err)

@@ -44,6 +44,17 @@ func (f *fakePAM) Authenticate(_ context.Context, l *helper.Login) (helper.Answe
 	return a, nil
 }
 
+func (f *fakePAM) Admit(_ context.Context, l *helper.Login) (helper.Answer, error) {
+	f.note("admit %s %s %v", l.Service, l.User, l.Remote)
+	if f.down != nil {
+		return helper.Answer{}, f.down
+	}
+	if a := f.users[l.User]; a.Outcome != 0 {
+		return a, nil
+	}
+	return helper.Answer{Outcome: helper.Accepted, Account: f.account(l.User)}, nil
+}
+
 func (f *fakePAM) Lookup(_ context.Context, user string) (helper.Answer, error) {
 	f.note("lookup %s", user)
 	if f.down != nil {
@@ -171,6 +182,9 @@ func TestPAMOutcomes(t *testing.T) {
 		if !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%v: got %v, want %v with %q", outcome, err, c.err, c.text)
 		}
+		if _, admitted := NewPAM(PAMOptions{Pool: f, Service: "mail"}).Admit(t.Context(), "joe", netip.Addr{}); fmt.Sprint(admitted) != fmt.Sprint(err) {
+			t.Errorf("%v: without a password it is %v, with one %v", outcome, admitted, err)
+		}
 		for _, other := range []error{ErrCredentials, ErrDenied, ErrTemporary, ErrPermanent} {
 			if other != c.err && errors.Is(err, other) {
 				t.Errorf("%v: %v is %v too", outcome, err, other)
@@ -184,6 +198,9 @@ func TestPAMOutcomes(t *testing.T) {
 		}
 		if _, err := p.Account(t.Context(), "joe"); !errors.Is(err, want) {
 			t.Errorf("%v: account: got %v", down, err)
+		}
+		if _, err := p.Admit(t.Context(), "joe", netip.Addr{}); !errors.Is(err, want) {
+			t.Errorf("%v: admission: got %v", down, err)
 		}
 	}
 }
@@ -214,6 +231,31 @@ func TestPAMAccount(t *testing.T) {
 	for user, want := range map[string]error{"joe": nil, "joe@host.example": nil, "Joe": ErrUnknown, "joe@other.example": ErrUnknown, "nss": ErrTemporary, "a/b": ErrCredentials} {
 		if a, err := p.Account(t.Context(), user); !errors.Is(err, want) || err == nil && a.Name != "joe" {
 			t.Errorf("account of %q: got %+v, error %v", user, a, err)
+		}
+	}
+}
+
+// TestPAMAdmits: who comes without a password is asked about by the account's own name.
+func TestPAMAdmits(t *testing.T) {
+	f := &fakePAM{users: users("joe", "root", "gone", "renamed")}
+	f.users["renamed"] = helper.Answer{Outcome: helper.Accepted, Account: helper.Account{Name: "root"}} // by a module
+	f.users["gone"] = helper.Answer{Outcome: helper.AccountExpired, Messages: []string{"your account has expired"}}
+	p := NewPAM(PAMOptions{Pool: f, Service: "mail", FoldCase: true, Local: local})
+	for _, c := range []struct {
+		user, want string
+		err        error
+		asked      []string
+	}{
+		{"JOE@host.example", "joe", nil, []string{"lookup JOE", "lookup joe", "admit mail joe 192.0.2.1"}},
+		{"gone", "", ErrDenied, []string{"lookup gone", "admit mail gone 192.0.2.1"}},
+		{"renamed", "", ErrDenied, []string{"lookup renamed", "admit mail renamed 192.0.2.1"}},
+		{"nobody", "", ErrUnknown, []string{"lookup nobody"}},
+		{"joe@other.example", "", ErrUnknown, nil},
+	} {
+		f.asked = nil
+		a, err := p.Admit(t.Context(), c.user, netip.MustParseAddr("192.0.2.1"))
+		if !errors.Is(err, c.err) || (a == nil) != (err != nil) || a != nil && a.Name != c.want || !slices.Equal(f.asked, c.asked) {
+			t.Errorf("%q: %+v, %v, asked %q; want %q, %v, %q", c.user, a, err, f.asked, c.want, c.err, c.asked)
 		}
 	}
 }

@@ -49,7 +49,7 @@ type Passwd struct {
 func NewPasswd(path string, warn func(error)) *Passwd {
 	p := &Passwd{path: path, warn: warn, seed: maphash.MakeSeed(), files: make(map[string]*file)}
 	if !p.perDomain() {
-		p.files[""] = &file{path: path, warn: warn}
+		p.files[""] = newFile(path, warn)
 	}
 	return p
 }
@@ -233,7 +233,8 @@ func (p *Passwd) add(domain, path string) *file {
 		}
 		delete(p.files, oldest)
 	}
-	f := &file{path: path, warn: p.warn, used: p.uses}
+	f := newFile(path, p.warn)
+	f.used = p.uses
 	p.files[domain] = f
 	return f
 }

@@ -6,13 +6,11 @@ import (
 	"fmt"
 )
 
-// MaxTokenOctets limits a bearer token as a client gives it. Tokens that list many
-// groups reach some 10,000 octets, if HTTP servers let them.
-const MaxTokenOctets = 16 << 10
-
-// maxBearerOctets limits a decoded response with a token: names and what else
-// RFC 7628 has in it are short.
-const maxBearerOctets = MaxTokenOctets + 2*MaxUserOctets + 1024
+// MaxTokenOctets limits a bearer token, and a decoded response with one: it is what the
+// longest line of base64 carries that a server can be told to take, 64 KiB. What a
+// server does take is less by default, some 9,000 octets (RFC 5034, section 4). Tokens
+// that list many groups reach some 10,000, if HTTP servers let them.
+const MaxTokenOctets = 48 << 10
 
 // ErrScope is a token that is right, for something else.
 var ErrScope = fmt.Errorf("%w: the token is not for mail", ErrDenied)
@@ -44,7 +42,7 @@ func NewXOAuth2(verify BearerFunc, help BearerHelp) *Exchange {
 }
 
 func newBearer(verify BearerFunc, parse parseBearer, describe func(error) any) *Exchange {
-	e := &Exchange{limit: maxBearerOctets}
+	e := &Exchange{limit: MaxTokenOctets}
 	e.server = &bearerServer{exchange: e, verify: verify, parse: parse, describe: describe}
 	return e
 }

@@ -33,7 +33,11 @@ type SCRAMOptions struct {
 	// Account gives the one name of all with which a source finds the same secret: they
 	// have one salt, whether there is such a secret or not. It takes no look at
 	// accounts. Nil: each name has a secret of its own.
-	Account func(ctx context.Context, user string) string
+	Account func(user string) string
+
+	// Begin is told the name before accounts are looked at, such as [Guard.Begin] with
+	// its other arguments bound. Its error ends the exchange. Nil: nobody is.
+	Begin func(user string) error
 
 	// Source has the accounts: what comes to [VerifyFunc] is to be asked there too.
 	Source *Masters
@@ -130,9 +134,14 @@ func (s *scramServer) binding(message string) (scram.ChannelBinding, error) {
 // lookup finds the keys of a user, or a decoy's.
 func (s *scramServer) lookup(user string) (scram.StoredCredentials, error) {
 	s.exchange.asked, s.exchange.user = true, user
+	if s.options.Begin != nil {
+		if err := s.options.Begin(user); err != nil {
+			return scram.StoredCredentials{}, err
+		}
+	}
 	s.query = keysQuery{user, user, s.options.Kind, s.options.Salts}
 	if s.options.Account != nil {
-		s.query.name = s.options.Account(s.ctx, user)
+		s.query.name = s.options.Account(user)
 	}
 	var err error
 	s.keys, s.fault, err = s.options.Source.scramKeys(s.ctx, s.query, s.conversation.AuthzID())

@@ -40,8 +40,8 @@ func shapesOf(t *testing.T, m *Masters) map[string]string {
 	return all
 }
 
-// Decoys are of the kinds that users are of, and stay so after a restart and when users
-// come: a name that changed would be nobody's.
+// Decoys are of the kinds that users are of, in whichever source, and stay so after a
+// restart and when users come: a name that changed would be nobody's.
 func TestDecoysOfManyKinds(t *testing.T) {
 	users := numbered(manyUsers(30, 10))
 	const ours, other = "i=4096 26", "i=10000 22" // with "s=" and the salt in base64
@@ -54,9 +54,10 @@ func TestDecoysOfManyKinds(t *testing.T) {
 		t.Errorf("shapes: %v", counts)
 	}
 	again, more := shapesOf(t, scramSite(t, users)), shapesOf(t, scramSite(t, users+"new:"+otherKeys+"\n"))
+	split := shapesOf(t, &Masters{Chain: append(scramSite(t, numbered(manyUsers(30, 0))).Chain, scramSite(t, numbered(manyUsers(0, 10))).Chain...)})
 	for name, shape := range before {
-		if again[name] != shape || more[name] != shape {
-			t.Errorf("%s: %s, %s after a restart and %s with one more user", name, shape, again[name], more[name])
+		if again[name] != shape || more[name] != shape || split[name] != shape {
+			t.Errorf("%s: %s, %s after a restart, %s with one more user and %s in two files", name, shape, again[name], more[name], split[name])
 		}
 	}
 }

@@ -120,8 +120,14 @@ func decoyKeys(kind SCRAM, shape scramShape, user string, salts *Salts) (scram.S
 		}}
 	}
 	keys, err := s.keys(kind, user, salts)
-	rand.Read(keys.StoredKey) // never fails
-	return keys, err
+	return unprovable(keys), err
+}
+
+// unprovable gives keys that look the same before a proof, and which nothing proves.
+func unprovable(keys scram.StoredCredentials) scram.StoredCredentials {
+	keys.StoredKey = make([]byte, len(keys.StoredKey)) // another's may be in a table
+	rand.Read(keys.StoredKey)                          // never fails
+	return keys
 }
 
 // keysOf waits for a processor and gives the keys of a user whose secret is of use, or

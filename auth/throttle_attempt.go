@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// attempt is one that is under way. It is used by one goroutine: enter, ask,
-// then succeed if it is right, leave.
+// attempt is one that is under way. It is used by one goroutine: enter, ask, then
+// succeed if it is right, leave. Another one may end its turn after ask.
 type attempt struct {
 	*throttle
 	who
 	regular bool
 	places  []place
 	turns   []*turns      // of the places
-	taken   int           // of the turns, the first ones
+	taken   int           // of the turns, the first ones; after ask guarded by mu
 	counted time.Duration // when it was counted as a failure
 }
 
@@ -72,10 +72,13 @@ func (a *attempt) ask(ctx context.Context) error {
 
 // endTurn lets the next attempts ask.
 func (a *attempt) endTurn() {
-	for _, here := range a.turns[:a.taken] {
+	a.mu.Lock()
+	taken := a.taken
+	a.taken = 0
+	a.mu.Unlock()
+	for _, here := range a.turns[:taken] {
 		<-here.asking
 	}
-	a.taken = 0
 }
 
 // count counts the attempt as a failure and says how long it waits for others.
@@ -110,6 +113,17 @@ func (a *attempt) takeBack() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.uncount()
+}
+
+// acquit is takeBack for places of a kind.
+func (a *attempt) acquit(kind placeKind) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, p := range a.places {
+		if p.kind == kind {
+			a.failed[kind].takeBack(p, a.counted, a.now())
+		}
+	}
 }
 
 // uncount is takeBack with mu held.

@@ -154,4 +154,23 @@ delivery mda %s
 			}
 		})
 	}
+	// The authorities count as they are, without a reload.
+	t.Run("replaced", func(t *testing.T) {
+		others, err := os.ReadFile(s.path("others.pem"))
+		must(t, err)
+		must(t, os.WriteFile(s.path("clients.pem"), others, 0o600))
+		answer := func(who *identity) string {
+			pair, err := tls.LoadX509KeyPair(who.cert, who.key)
+			must(t, err)
+			connection, _ := srv.connectWith(t, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}})
+			defer func() { _, _ = connection.try("QUIT") }()
+			answer, err := connection.try("AUTH EXTERNAL =")
+			must(t, err)
+			return answer
+		}
+		if got := answer(&bob); !strings.HasPrefix(got, "-ERR") {
+			t.Errorf("the authority before: %q", got)
+		}
+		await(t, "a login by the other authority", func() bool { return strings.HasPrefix(answer(&forged), "+OK 1 messages") })
+	})
 }

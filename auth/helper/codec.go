@@ -24,6 +24,7 @@ const (
 	verbAuthenticate                 // to the helper
 	verbLookup                       // to the helper
 	verbAnswer                       // from the helper
+	verbAdmit                        // to the helper
 )
 
 // The octet of a login's options.
@@ -38,10 +39,11 @@ const (
 //
 //	authenticate: id(8) service user password address(1+0, 1+4 or 1+16) options(1)
 //	lookup:       id(8) user
+//	admit:        id(8) service user address
 type request struct {
 	id    uint64
 	verb  verb
-	login Login // of a lookup only the user
+	login Login // of a lookup only the user, and of admit no password and options
 }
 
 // reply is a packet from the helper.
@@ -68,10 +70,15 @@ func (r *request) encode() []byte {
 	}
 	p = appendText(p, l.Service)
 	p = appendText(p, l.User)
-	p = appendText(p, l.Password)
+	if r.verb == verbAuthenticate {
+		p = appendText(p, l.Password)
+	}
 	address := l.Remote.Unmap().WithZone("").AsSlice()
 	p = append(p, byte(len(address)))
 	p = append(p, address...)
+	if r.verb == verbAdmit {
+		return p
+	}
 	options := byte(0)
 	if l.SetCred {
 		options |= optionSetCred
@@ -101,6 +108,10 @@ func decodeRequest(packet []byte) (*request, error) {
 		r.login.OpenSession = options&optionOpenSession != 0
 	case verbLookup:
 		r.login.User = d.text()
+	case verbAdmit:
+		r.login.Service = d.text()
+		r.login.User = d.text()
+		r.login.Remote = d.address()
 	default:
 		d.fail("unknown verb")
 	}

@@ -19,6 +19,7 @@ var requests = map[string]request{
 	"longest": {verb: verbAuthenticate, login: Login{
 		Service: strings.Repeat("s", MaxService), User: strings.Repeat("u", MaxUser),
 		Password: bytes.Repeat([]byte("p"), MaxPassword), Remote: netip.IPv6Unspecified()}},
+	"admit":  {id: 8, verb: verbAdmit, login: Login{Service: "sidepop", User: "joe", Remote: netip.MustParseAddr("192.0.2.1")}},
 	"lookup": {id: 7, verb: verbLookup, login: Login{User: "joe"}},
 }
 
@@ -108,6 +109,8 @@ var malformedRequests = []struct {
 	{"mapped address", packet("\x01\x02", someID, "\x00\x01s", "\x00\x01j", "\x00\x01p",
 		"\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x7f\x00\x00\x01", "\x00"), "malformed address"},
 	{"option", packet("\x01\x02", someID, "\x00\x01s", "\x00\x01j", "\x00\x01p", "\x00", "\x04"), "unknown option"},
+	{"admission with a password", packet("\x01\x05", someID, "\x00\x01s", "\x00\x01j", "\x00\x01p", "\x00", "\x00"), "after the end"},
+	{"admission to a path", packet("\x01\x05", someID, "\x00\x01/", "\x00\x01j", "\x00"), "single path element"},
 	{"too long", packet("\x01\x03", strings.Repeat("x", maxPacket)), "too long"},
 }
 

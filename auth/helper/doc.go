@@ -1,6 +1,6 @@
-// Package helper lets another program check passwords.
+// Package helper lets another program check passwords, and who may log in.
 //
-// What checks them there is foreign code: it can crash, leak, block for
+// What does so there is foreign code: it can crash, leak, block for
 // seconds, or change the identity of every thread of its process. So it runs in
 // a process of its own. A [Pool] starts that program when it is first needed and
 // asks it; the program's main function calls [Inherited] and [Serve].

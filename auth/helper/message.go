@@ -66,7 +66,8 @@ func wipe(buffer []byte) {
 	runtime.KeepAlive(&buffer) // or the compiler may see that nobody reads it
 }
 
-// Login is the request to check a password.
+// Login is the request to check a password, or whether somebody may log in without
+// one: then Service, User and Remote alone count.
 type Login struct {
 	// Service is the PAM service's name, a single path element.
 	Service string
@@ -93,9 +94,9 @@ type Outcome uint8
 const (
 	Accepted        Outcome = iota + 1 // the password is right and its owner may log in
 	Credentials                        // the password is wrong or the user unknown
-	Denied                             // the password is right, and a rule forbids the login
-	AccountExpired                     // the password is right, and the account has expired
-	PasswordExpired                    // the password is right, and has to be changed first
+	Denied                             // the password is right or not asked for, and a rule forbids the login
+	AccountExpired                     // the same, and the account has expired
+	PasswordExpired                    // the same, and the password has to be changed first
 	Locked                             // the account is locked
 	NoLogin                            // the account or the machine takes no logins
 	BrokenPrompt                       // a module asked for something else than the password
@@ -128,7 +129,7 @@ func (o Outcome) answers(v verb) bool {
 	case Found, Unknown:
 		return v == verbLookup
 	}
-	return v == verbAuthenticate && o >= Accepted && o <= Permanent
+	return (v == verbAuthenticate || v == verbAdmit && o != Credentials) && o >= Accepted && o <= Permanent
 }
 
 // hasAccount says whether an account belongs to the outcome.
@@ -165,6 +166,9 @@ func (r *request) check() error {
 	// A service is a file name to PAM, which opens it as root.
 	if strings.Contains(service, "/") || service == "." || service == ".." {
 		return errors.New("service name is not a single path element")
+	}
+	if r.verb == verbAdmit {
+		return nil
 	}
 	return checkText("password", r.login.Password, 1, MaxPassword)
 }

@@ -152,6 +152,13 @@ func (p *Pool) Authenticate(ctx context.Context, l *Login) (Answer, error) {
 	return p.do(ctx, &request{verb: verbAuthenticate, login: *l})
 }
 
+// Admit says whether a user may log in whom something else than a password has proved
+// to be that: one of the outcomes of Authenticate but [Credentials]. Errors are those
+// of [Pool.Authenticate].
+func (p *Pool) Admit(ctx context.Context, l *Login) (Answer, error) {
+	return p.do(ctx, &request{verb: verbAdmit, login: Login{Service: l.Service, User: l.User, Remote: l.Remote}})
+}
+
 // Lookup gives the account of a user without a password: [Found], [Unknown],
 // [Temporary] or [Permanent]. Errors are those of [Pool.Authenticate].
 func (p *Pool) Lookup(ctx context.Context, user string) (Answer, error) {

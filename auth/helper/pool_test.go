@@ -119,6 +119,10 @@ func TestAnswers(t *testing.T) {
 	if err != nil || !slices.Equal(a.Messages, []string{"s", "192.0.2.1", "false true"}) {
 		t.Errorf("request arrived as %+v, error %v", a, err)
 	}
+	a, err = p.Admit(t.Context(), &Login{Service: "s", User: "joe", Password: Secret("x"), Remote: netip.MustParseAddr("192.0.2.1"), SetCred: true})
+	if err != nil || a.Outcome != Denied || !slices.Equal(a.Messages, []string{"s", "joe", "192.0.2.1", "0 false false"}) {
+		t.Errorf("admission arrived as %+v, error %v", a, err)
+	}
 	if a, err = p.Lookup(t.Context(), "joe"); err != nil || a.Outcome != Found || a.Account.UID != pid {
 		t.Errorf("lookup: got %+v, error %v", a, err)
 	}
@@ -198,6 +202,9 @@ func TestUnacceptable(t *testing.T) {
 		if !errors.Is(err, ErrRequest) || errors.Is(err, ErrTemporary) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: got error %v", name, err)
 		}
+	}
+	if _, err := p.Admit(t.Context(), &Login{Service: "../secret", User: "joe"}); !errors.Is(err, ErrRequest) {
+		t.Errorf("admission to a path: got error %v", err)
 	}
 	if _, err := p.Lookup(t.Context(), ""); !errors.Is(err, ErrRequest) {
 		t.Errorf("lookup of nobody: got error %v", err)

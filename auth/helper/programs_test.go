@@ -232,6 +232,10 @@ func (programHandler) Authenticate(l *Login) Answer {
 	return Answer{Outcome: Accepted, Account: account}
 }
 
+func (programHandler) Admit(l *Login) Answer {
+	return Answer{Outcome: Denied, Messages: []string{l.Service, l.User, l.Remote.String(), fmt.Sprint(len(l.Password), l.SetCred, l.OpenSession)}}
+}
+
 func (programHandler) Lookup(user string) Answer {
 	found := Answer{Outcome: Found, Account: Account{Name: user, UID: uint32(os.Getpid())}}
 	switch user {

@@ -30,6 +30,10 @@ type Handler interface {
 	// to [Permanent].
 	Authenticate(l *Login) Answer
 
+	// Admit says whether a user may log in who needs no password. It gives one of
+	// these outcomes but [Credentials].
+	Admit(l *Login) Answer
+
 	// Lookup gives the account of a user without a password: [Found],
 	// [Unknown], [Temporary] or [Permanent].
 	Lookup(user string) Answer
@@ -136,9 +140,12 @@ func (s *service) answer(r *request) {
 	}
 	defer func() { <-s.working }()
 	var a Answer
-	if r.verb == verbLookup {
+	switch r.verb {
+	case verbLookup:
 		a = s.handler.Lookup(r.login.User)
-	} else {
+	case verbAdmit:
+		a = s.handler.Admit(&r.login)
+	default:
 		a = s.handler.Authenticate(&r.login)
 	}
 	out := reply{id: r.id, verb: verbAnswer, answer: carriable(a, r)}

@@ -1,6 +1,7 @@
 package helper
 
 import (
+	"cmp"
 	"net"
 	"strings"
 	"testing"
@@ -11,10 +12,12 @@ import (
 // handlerFuncs is a handler made of functions.
 type handlerFuncs struct {
 	authenticate func(l *Login) Answer
+	admit        func(l *Login) Answer
 	lookup       func(user string) Answer
 }
 
 func (h handlerFuncs) Authenticate(l *Login) Answer { return h.authenticate(l) }
+func (h handlerFuncs) Admit(l *Login) Answer        { return h.admit(l) }
 func (h handlerFuncs) Lookup(user string) Answer    { return h.lookup(user) }
 
 // serve runs Serve in this process. It gives the keeper's end, on which Serve
@@ -161,7 +164,7 @@ func TestCarriable(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		given   Answer
-		lookup  bool
+		verb    verb // else verbAuthenticate
 		want    Outcome
 		message string // in the only message
 	}{
@@ -172,15 +175,14 @@ func TestCarriable(t *testing.T) {
 		{name: "long home", given: Answer{Outcome: Accepted, Account: Account{Name: "joe", Home: strings.Repeat("/", 5000)}}, want: Permanent, message: "home folder has 5000 octets"},
 		{name: "none", want: Permanent, message: "outcome 0"},
 		{name: "found by a password", given: Answer{Outcome: Found, Account: account}, want: Permanent, message: "does not fit"},
-		{name: "accepted without a password", lookup: true, given: Answer{Outcome: Accepted, Account: account}, want: Permanent, message: "does not fit"},
-		{name: "found", lookup: true, given: Answer{Outcome: Found, Account: account}, want: Found},
+		{name: "accepted without a password", verb: verbLookup, given: Answer{Outcome: Accepted, Account: account}, want: Permanent, message: "does not fit"},
+		{name: "found", verb: verbLookup, given: Answer{Outcome: Found, Account: account}, want: Found},
+		{name: "admitted", verb: verbAdmit, given: Answer{Outcome: Accepted, Account: account}, want: Accepted},
+		{name: "a wrong password that was not asked for", verb: verbAdmit, given: Answer{Outcome: Credentials}, want: Permanent, message: "does not fit"},
 		{name: "control characters", given: Answer{Outcome: Denied, Messages: []string{"a\x00b\n"}}, want: Denied, message: "a?b?"},
 		{name: "long message", given: Answer{Outcome: Denied, Messages: []string{strings.Repeat("m", 600)}}, want: Denied, message: "mmm..."},
 	} {
-		r := request{verb: verbAuthenticate}
-		if c.lookup {
-			r.verb = verbLookup
-		}
+		r := request{verb: cmp.Or(c.verb, verbAuthenticate)}
 		got := carriable(c.given, &r)
 		if got.Outcome != c.want {
 			t.Errorf("%s: got %+v, want %v", c.name, got, c.want)

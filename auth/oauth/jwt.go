@@ -48,7 +48,11 @@ func (v *Validator) verify(ctx context.Context, token string) (*claims, error) {
 		return nil, refused("it is not a JWT in three parts (RFC 7519)")
 	}
 	header := signed.Signatures[0].Protected
-	kind, _ := header.ExtraHeaders[jose.HeaderType].(string)
+	value, given := header.ExtraHeaders[jose.HeaderType]
+	kind, isText := value.(string)
+	if given && !isText {
+		return nil, refused("its typ header is no text")
+	}
 	if !types[strings.TrimPrefix(strings.ToLower(kind), "application/")] {
 		return nil, refused("it is of the type %.40q, expected JWT or at+jwt", kind)
 	}

@@ -102,6 +102,8 @@ func TestTokens(t *testing.T) {
 		{"key somewhere else", made("RS256", "rsa2", `{"alg":"RS256","kid":"x","jku":"https://evil.example.org/"}`, ""), "", `the issuer has no key "x"`},
 		{"critical extension", made("RS256", "rsa", `{"alg":"RS256","kid":"rsa","crit":["exp"],"exp":1}`, ""), "", "it has a crit header"},
 		{"payload not encoded", made("RS256", "rsa", `{"alg":"RS256","kid":"rsa","crit":["b64"],"b64":false}`, ""), "", "it has a crit header"},
+		{"type that is a number", made("RS256", "rsa", `{"alg":"RS256","kid":"rsa","typ":7}`, ""), "", "its typ header is no text"},
+		{"type that is a list", made("RS256", "rsa", `{"alg":"RS256","kid":"rsa","typ":["JWT"]}`, ""), "", "its typ header is no text"},
 		{"logout token", made("RS256", "rsa", `{"alg":"RS256","kid":"rsa","typ":"logout+jwt"}`, ""), "", `it is of the type "logout+jwt"`},
 
 		{"claim twice", made("RS256", "rsa", `{"alg":"RS256","kid":"rsa"}`, `{"iss":"`+issuer+`","aud":"mail","email":"joe@example.org","email":"root@example.org"`+ending), "", "its payload is unusable: not a JSON object with each name once"},
@@ -115,7 +117,7 @@ func TestTokens(t *testing.T) {
 
 		{"empty", text(""), "", "it is empty"},
 		{"characters of no token", text("abc def"), "", "it is empty"},
-		{"huge", func(t *testing.T) string { return token(t, object{"x": strings.Repeat("x", 16000)}) }, "", "it is empty, longer than 16384 octets"},
+		{"huge", func(t *testing.T) string { return token(t, object{"x": strings.Repeat("x", auth.MaxTokenOctets)}) }, "", "it is empty, longer than 49152 octets"},
 		{"opaque", text("2YotnFZFEjr1zCsicMWpAA"), "", "it is not a JWT"},
 		{"encrypted", text("eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0.a.b.c.d"), "", "it is not a JWT"},
 		{"two parts", text("e30.e30"), "", "it is not a JWT"},

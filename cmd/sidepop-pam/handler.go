@@ -29,6 +29,14 @@ func newHandler() (*handler, error) {
 
 // Authenticate implements [helper.Handler].
 func (h *handler) Authenticate(l *helper.Login) helper.Answer {
+	return h.ask(l, func(t *transaction) (helper.Outcome, string) { return t.login(&h.hashing) })
+}
+
+// Admit implements [helper.Handler]. Nothing is hashed.
+func (h *handler) Admit(l *helper.Login) helper.Answer { return h.ask(l, (*transaction).admit) }
+
+// ask runs a PAM transaction in a thread of its own.
+func (h *handler) ask(l *helper.Login, run func(*transaction) (helper.Outcome, string)) helper.Answer {
 	if err := h.services.check(l.Service); err != nil {
 		return helper.Answer{Outcome: helper.Permanent, Messages: []string{err.Error()}}
 	}
@@ -36,15 +44,15 @@ func (h *handler) Authenticate(l *helper.Login) helper.Answer {
 	go func() {
 		// Never unlocked, so the thread ends with the goroutine.
 		runtime.LockOSThread()
-		answer <- h.transact(l)
+		answer <- h.transact(l, run)
 	}()
 	return <-answer
 }
 
 // transact runs one PAM transaction and finds the account it is about.
-func (h *handler) transact(l *helper.Login) helper.Answer {
-	t := newTransaction(l)
-	outcome, user := t.run(&h.hashing)
+func (h *handler) transact(l *helper.Login, run func(*transaction) (helper.Outcome, string)) helper.Answer {
+	t := &transaction{asks: l}
+	outcome, user := run(t)
 	h.identity.check()
 	if outcome != helper.Accepted {
 		return helper.Answer{Outcome: outcome, Messages: t.messages}
@@ -56,7 +64,7 @@ func (h *handler) transact(l *helper.Login) helper.Answer {
 		t.say("%v", err)
 	case !found:
 		outcome = helper.Denied
-		t.say("the password is right, and %q has no entry in the system's accounts (getent passwd): "+
+		t.say("PAM lets the user in, and %q has no entry in the system's accounts (getent passwd): "+
 			"without it nobody knows whose the mail is", user)
 	}
 	return helper.Answer{Outcome: outcome, Account: account, Messages: t.messages}

@@ -9,8 +9,8 @@
 // Invariants:
 //   - A password is found right only by a PAM service that has a file of its
 //     own and whose modules have asked for the password.
-//   - An account is used only after both pam_authenticate and, after it,
-//     pam_acct_mgmt have succeeded.
+//   - An account is used only after pam_acct_mgmt has succeeded and, but where the
+//     keeper knows otherwise who the user is, pam_authenticate before it.
 //   - Every transaction has a thread for itself, which ends with it: whatever a
 //     module has changed about its thread nobody else gets.
 //   - A transaction that sleeps, waits or hangs holds up no other one.

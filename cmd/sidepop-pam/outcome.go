@@ -17,7 +17,7 @@ type phase int
 const (
 	starting       phase = iota // nothing was asked yet
 	authenticating              // whether the password is right
-	afterwards                  // the password is right
+	afterwards                  // it is, or something else has proved who the user is
 )
 
 // meanings are what the return codes of modules say about a login

@@ -86,12 +86,14 @@ account required pam_unix.so
 auth required pam_unix.so nodelay
 account required MODULE ask [New password: ]
 `,
-	"repeat": "auth required MODULE repeat\naccount required pam_permit.so\n",
-	"flood":  "auth required MODULE flood\naccount required pam_permit.so\n",
-	"rename": "auth required pam_unix.so nodelay\nauth required MODULE rename other\naccount required pam_permit.so\n",
-	"vanish": "auth required pam_unix.so nodelay\nauth required MODULE rename nobodythere\naccount required pam_permit.so\n",
-	"stdout": "auth optional MODULE stdout\nauth required pam_unix.so nodelay\naccount required pam_permit.so\n",
-	"items":  "auth optional MODULE items\nauth required pam_unix.so nodelay\naccount required pam_permit.so\n",
+	"repeat":        "auth required MODULE repeat\naccount required pam_permit.so\n",
+	"flood":         "auth required MODULE flood\naccount required pam_permit.so\n",
+	"rename":        "auth required pam_unix.so nodelay\nauth required MODULE rename other\naccount required pam_permit.so\n",
+	"vanish":        "auth required pam_unix.so nodelay\nauth required MODULE rename nobodythere\naccount required pam_permit.so\n",
+	"stdout":        "auth optional MODULE stdout\nauth required pam_unix.so nodelay\naccount required pam_permit.so\n",
+	"items":         "auth optional MODULE items\nauth required pam_unix.so nodelay\naccount required pam_permit.so\n",
+	"items-account": "auth required pam_unix.so\naccount optional MODULE items\naccount required pam_permit.so\n",
+
 	"leak":   "auth optional MODULE leak\nauth required MODULE ask Password:\naccount required pam_permit.so\n",
 	"become": "auth optional MODULE become 1001\nauth required pam_unix.so nodelay\naccount required pam_permit.so\n",
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"sidepop/auth"
@@ -40,9 +41,20 @@ func TestSource(t *testing.T) {
 			t.Errorf("%s, %s: got %q, error %v, want %q, %v", c.user, c.password, got, err, c.want, c.err)
 		}
 	}
+	for user, want := range map[string]error{
+		"joe": nil, "JOE@Host.Example": nil, "locked": nil, "expired": auth.ErrDenied, "aged": auth.ErrDenied,
+		"root": auth.ErrDenied, "nobodythere": auth.ErrUnknown,
+	} {
+		if a, err := source.Admit(t.Context(), user, netip.Addr{}); !errors.Is(err, want) || (a == nil) != (want != nil) {
+			t.Errorf("%s without a password: %+v, error %v, want %v", user, a, err, want)
+		}
+	}
 	missing := auth.NewPAM(auth.PAMOptions{Pool: p, Service: "missing"})
 	if _, err := missing.Verify(t.Context(), auth.Login{User: "joe", Password: secret}); !errors.Is(err, auth.ErrPermanent) {
 		t.Errorf("a service without a file: %v", err)
+	}
+	if _, err := missing.Admit(t.Context(), "joe", netip.Addr{}); !errors.Is(err, auth.ErrPermanent) {
+		t.Errorf("a service without a file, without a password: %v", err)
 	}
 	if a, err := source.Account(t.Context(), "Locked@host.example"); err != nil || a.Name != "locked" {
 		t.Errorf("got %+v, error %v", a, err)

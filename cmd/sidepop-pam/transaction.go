@@ -18,15 +18,13 @@ const terminal = "pop3"
 
 // transaction is one login as PAM sees it.
 type transaction struct {
-	login    *helper.Login
+	asks     *helper.Login
 	messages []string // for the log
 
 	asked  bool   // modules were given the password
 	prompt string // by which it was asked for
 	refuse bool   // modules asked for something else
 }
-
-func newTransaction(l *helper.Login) *transaction { return &transaction{login: l} }
 
 // say adds a message for the log.
 func (t *transaction) say(format string, values ...any) {
@@ -35,10 +33,26 @@ func (t *transaction) say(format string, values ...any) {
 	}
 }
 
-// run checks the password and the account. The user is the account's name as the
+// login checks the password and the account. The user is the account's name as the
 // modules have it, who may change it.
-func (t *transaction) run(hashing *gate) (outcome helper.Outcome, user string) {
-	p, err := pam.Start(t.login.Service, t.login.User, t)
+func (t *transaction) login(hashing *gate) (outcome helper.Outcome, user string) {
+	return t.run(func(p *pam.Transaction) helper.Outcome {
+		if outcome := t.authenticate(p, hashing); outcome != helper.Accepted {
+			return outcome
+		}
+		if outcome := t.account(p); outcome != helper.Accepted {
+			return outcome
+		}
+		return t.session(p)
+	})
+}
+
+// admit checks the account alone, for somebody who has proved otherwise who they are.
+func (t *transaction) admit() (outcome helper.Outcome, user string) { return t.run(t.account) }
+
+// run begins a transaction, has PAM asked, and ends it.
+func (t *transaction) run(ask func(*pam.Transaction) helper.Outcome) (outcome helper.Outcome, user string) {
+	p, err := pam.Start(t.asks.Service, t.asks.User, t)
 	if err != nil {
 		return t.fault("pam_start", err), ""
 	}
@@ -46,13 +60,7 @@ func (t *transaction) run(hashing *gate) (outcome helper.Outcome, user string) {
 	if err := t.describe(p); err != nil {
 		return t.fault("pam_set_item", err), ""
 	}
-	if outcome := t.authenticate(p, hashing); outcome != helper.Accepted {
-		return outcome, ""
-	}
-	if err := p.AcctMgmt(0); err != nil {
-		return t.refused("pam_acct_mgmt", err), ""
-	}
-	if outcome := t.session(p); outcome != helper.Accepted {
+	if outcome := ask(p); outcome != helper.Accepted {
 		return outcome, ""
 	}
 	if user, err = p.GetItem(pam.User); err != nil {
@@ -64,9 +72,9 @@ func (t *transaction) run(hashing *gate) (outcome helper.Outcome, user string) {
 // describe tells modules about the client. A connection without an address has
 // no PAM_RHOST: that is how pam_access knows a local login.
 func (t *transaction) describe(p *pam.Transaction) error {
-	items := map[pam.Item]string{pam.Tty: terminal, pam.Ruser: t.login.User}
-	if t.login.Remote.IsValid() {
-		items[pam.Rhost] = t.login.Remote.String()
+	items := map[pam.Item]string{pam.Tty: terminal, pam.Ruser: t.asks.User}
+	if t.asks.Remote.IsValid() {
+		items[pam.Rhost] = t.asks.Remote.String()
 	}
 	for item, value := range items {
 		if err := p.SetItem(item, value); err != nil {
@@ -95,16 +103,24 @@ func (t *transaction) authenticate(p *pam.Transaction, hashing *gate) helper.Out
 	return helper.Accepted
 }
 
+// account asks whether the user may log in.
+func (t *transaction) account(p *pam.Transaction) helper.Outcome {
+	if err := p.AcctMgmt(0); err != nil {
+		return t.refused("pam_acct_mgmt", err)
+	}
+	return helper.Accepted
+}
+
 // session makes credentials and opens a session, and undoes both, as far as they
 // are asked for: for the sake of modules that act then.
 func (t *transaction) session(p *pam.Transaction) helper.Outcome {
-	if t.login.SetCred {
+	if t.asks.SetCred {
 		if err := p.SetCred(pam.EstablishCred); err != nil {
 			return t.refused("pam_setcred", err)
 		}
 		defer func() { _ = p.SetCred(pam.DeleteCred) }()
 	}
-	if t.login.OpenSession {
+	if t.asks.OpenSession {
 		if err := p.OpenSession(0); err != nil {
 			return t.refused("pam_open_session", err)
 		}
@@ -120,7 +136,7 @@ func (t *transaction) fault(call string, err error) helper.Outcome {
 	return t.outcomeOf(call, err, starting)
 }
 
-// refused is the outcome of a call after the password was found right.
+// refused is the outcome of a call after it was proved who the user is.
 func (t *transaction) refused(call string, err error) helper.Outcome {
 	if t.refuse {
 		return helper.BrokenPrompt
@@ -148,7 +164,7 @@ func (t *transaction) RespondPAM(style pam.Style, message string) (string, error
 		// The same question again has the same answer, such as from two
 		// modules that both ask for it. Another one asks for a one-time
 		// code or a new password.
-		if !t.asked || message == t.prompt {
+		if len(t.asks.Password) > 0 && (!t.asked || message == t.prompt) {
 			t.asked, t.prompt = true, message
 			return t.password(), nil
 		}
@@ -162,5 +178,5 @@ func (t *transaction) RespondPAM(style pam.Style, message string) (string, error
 // password gives the password without another copy of it, which nobody could
 // overwrite: the library makes one for the module, and the module's end frees it.
 func (t *transaction) password() string {
-	return unsafe.String(unsafe.SliceData(t.login.Password), len(t.login.Password))
+	return unsafe.String(unsafe.SliceData(t.asks.Password), len(t.asks.Password))
 }

@@ -223,6 +223,11 @@ func (a *accounts) name(ctx context.Context, user string) string {
 			return user[:at]
 		}
 	}
+	return a.bare(user)
+}
+
+// bare is a name without an extension of Postfix's.
+func (a *accounts) bare(user string) string {
 	for _, p := range a.tables {
 		user = p.Bare(user)
 	}
@@ -232,11 +237,9 @@ func (a *accounts) name(ctx context.Context, user string) string {
 // saltName gives the one name of those with which somebody may find the same secret for
 // SCRAM, for the salts of who does not exist. System users have none, so that their
 // domains do not count.
-func (a *accounts) saltName(_ context.Context, user string) string {
+func (a *accounts) saltName(user string) string {
 	if slices.ContainsFunc(a.Chain, func(b auth.Binding) bool { return b.Name == config.SourceVirtual }) {
-		for _, p := range a.tables {
-			user = p.Bare(user)
-		}
+		return a.bare(user)
 	}
 	return user
 }

@@ -15,7 +15,8 @@ import (
 	"sidepop/cmd/sidepop/internal/config"
 )
 
-// fakeSystem is one with some users, whose password is "pw".
+// fakeSystem is one with some users, whose password is "pw". The account of "gone" has
+// expired.
 type fakeSystem struct{}
 
 func (fakeSystem) Authenticate(ctx context.Context, l *helper.Login) (helper.Answer, error) {
@@ -23,12 +24,20 @@ func (fakeSystem) Authenticate(ctx context.Context, l *helper.Login) (helper.Ans
 	if a.Outcome != helper.Found || string(l.Password) != "pw" {
 		return helper.Answer{Outcome: helper.Credentials}, err
 	}
+	return fakeSystem{}.Admit(ctx, l)
+}
+
+func (fakeSystem) Admit(ctx context.Context, l *helper.Login) (helper.Answer, error) {
+	if l.User == "gone" {
+		return helper.Answer{Outcome: helper.AccountExpired}, nil
+	}
+	a, err := fakeSystem{}.Lookup(ctx, l.User)
 	a.Outcome = helper.Accepted
 	return a, err
 }
 
 func (fakeSystem) Lookup(_ context.Context, user string) (helper.Answer, error) {
-	uid, ok := map[string]uint32{"ann": 2001, "Bob": 2002, "twice": 2003, "root": 0}[user]
+	uid, ok := map[string]uint32{"ann": 2001, "Bob": 2002, "twice": 2003, "gone": 2004, "root": 0}[user]
 	if !ok {
 		return helper.Answer{Outcome: helper.Unknown}, nil
 	}
@@ -135,6 +144,8 @@ func TestAdmitOpensWhatPasswordsOpen(t *testing.T) {
 		"astray@other.example": {"not served: user id 12", "not served: user id 12"},
 		"mbox@virt.example":    {"permanent", "permanent"},
 		"root":                 {"denied", "not served: user id 0"},
+		"gone":                 {"denied", "gone /home/gone/Maildir 2004"},
+		"gone@local.example":   {"denied", "gone /home/gone/Maildir 2004"},
 		"shut@other.example":   {"denied", "shut@other.example /home/shut/Maildir 3007"},
 		"away@other.example":   {"denied", "away@other.example /home/away/Maildir 3008"},
 		"file+1@virt.example":  {"credentials", "denied"}, // extensions are Postfix's, not a passwd file's

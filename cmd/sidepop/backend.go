@@ -71,14 +71,19 @@ func (b *backend) offer(p pop3.Peer, h *holdings) pop3.Offer {
 
 // Password implements [pop3.Backend].
 func (b *backend) Password(ctx context.Context, p pop3.Peer, user, password string) (pop3.Maildrop, error) {
-	account, err := b.verify(ctx, p, auth.Login{User: user, Password: password}, b.accounts.Verify)
+	account, err := b.verify(ctx, p, b.guard, auth.Login{User: user, Password: password}, b.accounts.Verify)
 	return b.login(ctx, account, err)
 }
 
+// guard is an [auth.Guard], or an [auth.Attempt] of one that has begun.
+type guard interface {
+	Do(context.Context, auth.Login, func(context.Context) (*auth.Account, error)) (*auth.Account, error)
+}
+
 // verify finds the account of a login that is right, as the one who is asked says.
-func (b *backend) verify(ctx context.Context, p pop3.Peer, l auth.Login, ask func(context.Context, auth.Login) (*auth.Account, error)) (*auth.Account, error) {
+func (b *backend) verify(ctx context.Context, p pop3.Peer, g guard, l auth.Login, ask func(context.Context, auth.Login) (*auth.Account, error)) (*auth.Account, error) {
 	l.Remote = p.Remote.Addr()
-	account, err := b.guard.Do(ctx, l, func(ctx context.Context) (*auth.Account, error) { return ask(ctx, l) })
+	account, err := g.Do(ctx, l, func(ctx context.Context) (*auth.Account, error) { return ask(ctx, l) })
 	if err != nil && l.AsOther() {
 		return nil, fmt.Errorf("as %q: %w", l.Identity, err)
 	}
@@ -90,7 +95,7 @@ func (b *backend) verify(ctx context.Context, p pop3.Peer, l auth.Login, ask fun
 // give none. Nothing is remembered: tokens expire.
 func (b *backend) verifyToken(ctx context.Context, p pop3.Peer, user, token string) (*auth.Account, error) {
 	l := auth.Login{User: cmp.Or(user, p.Remote.Addr().String())}
-	return b.verify(ctx, p, l, func(ctx context.Context, l auth.Login) (*auth.Account, error) {
+	return b.verify(ctx, p, b.guard, l, func(ctx context.Context, l auth.Login) (*auth.Account, error) {
 		name, err := b.accounts.tokens.Authorize(ctx, user, token)
 		if err != nil {
 			return nil, err
@@ -105,7 +110,7 @@ func (b *backend) APOP(ctx context.Context, p pop3.Peer, user, timestamp, digest
 	if err != nil {
 		return nil, authError(err)
 	}
-	account, err := b.verify(ctx, p, auth.Login{User: user, Proof: proof}, b.accounts.Verify)
+	account, err := b.verify(ctx, p, b.guard, auth.Login{User: user, Proof: proof}, b.accounts.Verify)
 	return b.login(ctx, account, err)
 }
 
@@ -115,14 +120,14 @@ func (b *backend) SASL(ctx context.Context, p pop3.Peer, name string) (pop3.Exch
 	if i < 0 || !mechanisms[i].can(&b.config.Auth, p, b.holdings()) {
 		return nil, fmt.Errorf("%w: mechanism %q is not offered", pop3.ErrPermanent, name)
 	}
-	x, proved := &exchange{backend: b, peer: p, mechanism: name}, mechanisms[i].proved
+	x, proved := &exchange{backend: b, peer: p, mechanism: name, guard: b.guard}, mechanisms[i].proved
 	var err error
 	x.Exchange, err = mechanisms[i].begin(ctx, x, func(l auth.Login) (err error) {
 		ask := b.accounts.Verify
 		if proved {
 			ask = b.accounts.AdmitAs
 		}
-		x.account, err = b.verify(ctx, p, l, ask)
+		x.account, err = b.verify(ctx, p, x.guard, l, ask)
 		if err == nil && l.AsOther() && !proved {
 			b.events.MasterLogin(p, name, l.User, x.account.Name)
 		}
@@ -141,6 +146,16 @@ type exchange struct {
 	peer      pop3.Peer
 	mechanism string
 	account   *auth.Account // whose secret was right
+	guard     guard
+	attempt   *auth.Attempt // nil: none has begun before the client's proof
+}
+
+// letIn has a mechanism wait that looks accounts up before the client proves anything.
+func (x *exchange) letIn(ctx context.Context, user string) (err error) {
+	if x.attempt, err = x.backend.guard.Begin(ctx, auth.Login{User: user, Remote: x.peer.Remote.Addr()}); err == nil {
+		x.guard = x.attempt
+	}
+	return err
 }
 
 // Step implements [pop3.Exchange].
@@ -155,6 +170,9 @@ func (x *exchange) Step(ctx context.Context, response []byte) (challenge []byte,
 
 // Close implements [pop3.Exchange].
 func (x *exchange) Close() error {
+	if x.attempt != nil {
+		x.attempt.Close()
+	}
 	if err := x.Pending(); err != nil {
 		x.backend.events.LoginFailed(x.peer, x.mechanism, x.User(), authError(err))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -19,7 +20,11 @@ func (c *checkup) tokens(ctx context.Context) {
 	}
 	o, s := c.config.Auth.OAuth, c.Section("Tokens")
 	if o.Issuer != "" {
-		s.Fact("issuer", "%s, for %s", o.Issuer, strings.Join(o.Audience, ", "))
+		s.Fact("issuer", "%s, for %s", o.Issuer, cmp.Or(strings.Join(o.Audience, ", "), "anybody"))
+	}
+	if len(o.Audience) == 0 {
+		c.Warn("Set auth.oauth_audience in "+c.file+" to what tokens for mail have as their audience; where the authorization server tells no audience, let it answer this client (auth.oauth_client_id) about tokens for mail alone.",
+			"A token that any client of %s got opens mail: nothing says whom it has to be for.", o.IntrospectionURL)
 	}
 	if where := o.JWKSFile + o.JWKSURL; where != "" {
 		keys, algorithms, err := c.accounts.tokens.Keys()
@@ -58,7 +63,11 @@ func (c *checkup) clientCertificates() {
 	}
 	s := c.Section("Client certificates")
 	if file := c.config.TLS.ClientCA; file != "" {
-		authorities := parseAuthorities(c.accounts.certificates.Authorities())
+		text, err := c.accounts.certificates.Authorities()
+		if err != nil {
+			c.Error("See whether "+file+" is there, and readable.", "The authorities of clients' certificates can't be read: %v", err)
+		}
+		authorities := parseAuthorities(text)
 		s.Fact("authorities", "%s in %s", plural(int64(len(authorities)), "certificate"), file)
 		for _, a := range authorities {
 			s.Fact("authority", "%s, valid until %s", a.Subject, a.NotAfter.Local().Format(time.DateTime))

@@ -88,6 +88,16 @@ func TestCheckTokens(t *testing.T) {
 		wantProblem(t, u.Report, c.severity, c.text, "")
 	}
 	u := testCheckup()
+	u.config.Auth.OAuth = oauth.Options{IntrospectionURL: provider.URL + "/ask", ClientID: "pop", ClientSecretFile: secret}
+	u.accounts = &accounts{config: u.config}
+	if u.accounts.tokens, err = oauth.New(u.config.Auth.OAuth); err != nil {
+		t.Fatal(err)
+	}
+	active = "false"
+	u.tokens(t.Context())
+	wantProblem(t, u.Report, check.Warning, "A token that any client of "+provider.URL+"/ask got opens mail", "auth.oauth_audience")
+
+	u = testCheckup()
 	if u.tokens(t.Context()); facts(u.Report) != "" {
 		t.Errorf("without tokens: %s", facts(u.Report))
 	}

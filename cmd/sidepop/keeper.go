@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ type keeper struct {
 	backend      *backend
 	salts        *auth.Salts
 	offers       [2]pop3.Offer // of the last push, as [wire.State] has them
+	authorities  []byte        // of the last push with some
 }
 
 // runKeeper opens its sockets, gives up what it does not need, and serves.
@@ -183,7 +185,11 @@ func (k *keeper) open() (err error) {
 func (k *keeper) push(c *config.Config, certificates *certs.Store, b *backend) error {
 	told := settingsOf(c)
 	if c.TLS.ClientCA != "" {
-		told.ClientCA, told.TLS.AskClients = b.accounts.certificates.Authorities(), true
+		// While they can't be read, the front goes by those before, and nobody logs in.
+		if now, err := b.accounts.certificates.Authorities(); err == nil {
+			k.authorities = now
+		}
+		told.ClientCA, told.TLS.AskClients = k.authorities, true
 	}
 	data, err := told.encode()
 	if err != nil {
@@ -281,11 +287,21 @@ func (k *keeper) shutdown() error {
 // waited for without a bound.
 const keeperPatience = 2 * time.Second
 
-// refresh tells the front when its certificates, or what it may offer, have
-// changed by a change of a file.
+// newAuthorities says whether those who sign clients' certificates are others than the
+// front was told.
+func (k *keeper) newAuthorities() bool {
+	if k.config.TLS.ClientCA == "" {
+		return false
+	}
+	now, err := k.backend.accounts.certificates.Authorities()
+	return err == nil && !bytes.Equal(now, k.authorities)
+}
+
+// refresh tells the front when its certificates, those who sign clients', or what it
+// may offer, have changed by a change of a file.
 func (k *keeper) refresh() {
 	changed := k.certificates.Refresh()
-	if !reflect.DeepEqual(k.backend.offers(), k.offers) {
+	if !reflect.DeepEqual(k.backend.offers(), k.offers) || k.newAuthorities() {
 		changed = true
 	}
 	if !changed {

@@ -118,6 +118,7 @@ func scramMechanism(kind auth.SCRAM, form auth.Form, plus bool) mechanism {
 		},
 		begin: func(ctx context.Context, x *exchange, verify auth.VerifyFunc) (*auth.Exchange, error) {
 			o := auth.SCRAMOptions{Kind: kind, Plus: plus, Salts: x.backend.salts, Account: x.backend.accounts.saltName, Source: &x.backend.accounts.Masters}
+			o.Begin = func(user string) error { return x.letIn(ctx, user) }
 			for _, binding := range x.peer.Bindings {
 				if x.backend.config.Auth.Binding { // or the client was told of none
 					o.Bindings = append(o.Bindings, auth.ChannelBinding(binding))

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/xdg-go/scram"
 
@@ -251,5 +252,38 @@ func TestSalts(t *testing.T) {
 	}
 	if _, err := openSalts(dir + "/none"); err == nil || strings.Contains(err.Error(), string(before)) {
 		t.Errorf("a folder that is not there: %v", err)
+	}
+}
+
+// TestSCRAMWaitsBeforeItLooks: an address that is denied gets no challenge, and one that
+// takes challenges and gives up waits for the next.
+func TestSCRAMWaitsBeforeItLooks(t *testing.T) {
+	deny, err := auth.ParseNetworks([]string{"127.0.0.2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, map[string]string{"users": "a:{PLAIN}pencil\n"}, func(c *config.Config) {
+		c.Auth.Deny = deny
+		c.Limits.LoginFailures = 10
+	}, "text")
+	first := "AUTH SCRAM-SHA-256 " + base64.StdEncoding.EncodeToString([]byte("n,,n=a,r=abc"))
+	if got := s.dialFrom("127.0.0.2").say(first); !strings.HasPrefix(got, "-ERR [AUTH]") {
+		t.Errorf("an address that is denied is answered %q", got)
+	}
+	c := s.dial()
+	for given := range 4 {
+		begin := time.Now()
+		if got := c.say(first); !strings.HasPrefix(got, "+ ") {
+			t.Errorf("after %d challenges: %q", given, got)
+		}
+		if took := time.Since(begin); (took >= time.Second) != (given == 3) {
+			t.Errorf("after %d challenges given up the next takes %v", given, took)
+		}
+		if got := c.say("*"); !strings.HasPrefix(got, "-ERR") {
+			t.Errorf("given up: %q", got)
+		}
+	}
+	if n := s.server.Backend.(*backend).guard.Stats().UnderWay; n != 0 {
+		t.Errorf("%d attempts are left", n)
 	}
 }

@@ -157,6 +157,11 @@ func (p askedPAM) Authenticate(ctx context.Context, l *helper.Login) (helper.Ans
 	return p.PAMPool.Authenticate(ctx, l)
 }
 
+func (p askedPAM) Admit(ctx context.Context, l *helper.Login) (helper.Answer, error) {
+	defer p.figures.AskingPAM()()
+	return p.PAMPool.Admit(ctx, l)
+}
+
 func (p askedPAM) Lookup(ctx context.Context, user string) (helper.Answer, error) {
 	defer p.figures.AskingPAM()()
 	return p.PAMPool.Lookup(ctx, user)

@@ -326,7 +326,8 @@ const (
 	// one connection may make the server hold for one command.
 	minLine, maxLine = pop3.DefaultLine, 8 << 10
 
-	// minSASLLine is RFC 5034, section 4.
+	// minSASLLine is RFC 5034, section 4; maxSASLLine carries the longest bearer
+	// token that package auth and the keeper's socket take.
 	minSASLLine, maxSASLLine = pop3.DefaultSASLLine, 64 << 10
 
 	// minWait gives slow machines the time for a TLS handshake.
