@@ -32,7 +32,7 @@ func TestFailuresTakeTheSameTime(t *testing.T) {
 		{"bad@example.org", ErrPermanent},
 		{"off@example.org", ErrCredentials},
 	}
-	const runs = 9
+	const runs = 15
 	times := make([][]time.Duration, len(users))
 	for range runs {
 		for n, user := range users {
@@ -46,10 +46,10 @@ func TestFailuresTakeTheSameTime(t *testing.T) {
 	for n := range times {
 		slices.Sort(times[n])
 	}
-	wrong := times[0][runs/2]
+	wrong := times[0][0] // the least of each, which other work on the machine does not change
 	for n, user := range users {
-		if median := times[n][runs/2]; median < wrong/3 || median > wrong*3 {
-			t.Errorf("%s takes %v, a wrong password %v", user.name, median, wrong)
+		if least := times[n][0]; least < wrong/3 || least > wrong*3 {
+			t.Errorf("%s takes %v, a wrong password %v", user.name, least, wrong)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func values(all []setting, key string) (found []string) {
 
 // TestUnits: what the program, packages and documentation rely on.
 func TestUnits(t *testing.T) {
-	if got, want := units(t, ".socket"), []string{"sidepop-keeper.socket", "sidepop-pop3.socket", "sidepop-pop3s.socket"}; !slices.Equal(got, want) {
+	if got, want := units(t, ".socket"), []string{"sidepop-keeper.socket", "sidepop-metrics.socket", "sidepop-pop3.socket", "sidepop-pop3s.socket"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	for _, tt := range []struct{ unit, key, want string }{
