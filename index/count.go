@@ -115,7 +115,7 @@ func (u *update) measureSome(cs []candidate, results []counted) error {
 	}
 	for from := 0; from < len(cs); {
 		if u.bulk {
-			if err := c.pause(); err != nil {
+			if err := c.pauseInTurn(); err != nil {
 				return err
 			}
 		}

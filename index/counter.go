@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,8 @@ type counter struct {
 	files  [openAtOnce]File
 	opened [openAtOnce]bool
 	reader reader
-	slot   bool // it has one
+	slot   bool      // it has one
+	turn   time.Time // when it came to have it, or to go on
 }
 
 // openAtOnce is how many small messages are opened in one section, which costs
@@ -46,8 +48,17 @@ func (c *counter) pause() (err error) {
 		err = slots.take(c.u.ctx, urgent)
 	}
 	c.slot = err == nil
-	c.reader.left = piece
+	c.reader.left, c.turn = piece, time.Now()
 	return err
+}
+
+// pauseInTurn is pause if the turn is over. Otherwise each few small messages would
+// wait for a piece of everybody else's large ones.
+func (c *counter) pauseInTurn() error {
+	if c.slot && c.reader.left > 0 && time.Since(c.turn) < turnTime {
+		return nil
+	}
+	return c.pause()
 }
 
 // end gives the slot back.

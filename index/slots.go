@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // slots are the processors for counting, so that counting leaves the others to
@@ -25,6 +26,10 @@ const urgentRow = 4
 // piece is how many bytes are counted before somebody else's turn: it takes about
 // ten milliseconds where the file is in memory.
 const piece = 16 << 20
+
+// turnTime is how long messages are counted that come to less than a piece: as long as
+// that takes.
+const turnTime = 10 * time.Millisecond
 
 func newSlots(n int) *slots { return &slots{free: n} }
 

@@ -176,7 +176,7 @@ func (c *session) exchange(ctx context.Context, x Exchange, response []byte) (Ma
 		}
 		c.out.line("+ ", base64.StdEncoding.EncodeToString(challenge))
 		line, err := c.in.line(c.saslLimit)
-		c.until = time.Time{}
+		c.endWait()
 		if err == nil {
 			err = c.out.err
 		}

@@ -244,7 +244,7 @@ func TestShutdownInTheMiddle(t *testing.T) {
 		go s.ServeTLS(l)
 		dial(t, l.Addr().String())
 		waitFor(t, func() bool { return events.String() == "connected" })
-		if err := s.Shutdown(context.Background()); err != nil {
+		if err := s.Shutdown(expired); err != context.Canceled {
 			t.Error(err)
 		}
 		if sum := events.summary(t); sum.Reason != pop3.ReasonShutdown {

@@ -102,11 +102,10 @@ type Server struct {
 	coming atomic.Int64 // connections that are accepted and not yet sessions
 
 	mu        sync.Mutex
-	draining  bool // Drain was called
-	closing   bool // Shutdown was
+	ending    bool // Shutdown was called: nothing is accepted any more
+	closed    bool // nor does a connection that was accepted become a session
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
-	running   sync.WaitGroup
 }
 
 // ErrServerClosed is what Serve returns after [Server.Shutdown].
@@ -149,7 +148,7 @@ func (s *Server) serve(l net.Listener, implicit bool) error {
 	s.setUp()
 	defer l.Close()
 	s.mu.Lock()
-	if s.closing || s.draining {
+	if s.ending {
 		s.mu.Unlock()
 		return ErrServerClosed
 	}
@@ -215,7 +214,7 @@ func (s *Server) admit(c *session, address string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closing:
+	case s.closed:
 		return errShutdown
 	case len(s.sessions) >= c.settings.Limits.Connections:
 		return errTooMany
@@ -223,7 +222,6 @@ func (s *Server) admit(c *session, address string) error {
 		return errTooManyAddress
 	}
 	s.sessions[c] = struct{}{}
-	s.running.Add(1)
 	return nil
 }
 
@@ -232,56 +230,12 @@ func (s *Server) dismiss(c *session, address string) {
 	s.mu.Lock()
 	delete(s.sessions, c)
 	s.mu.Unlock()
-	s.running.Done()
 }
 
 func (s *Server) isEnding() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.closing || s.draining
-}
-
-// Shutdown ends the server in order: it accepts no more connections, ends the
-// sessions that have not logged in, lets the others go on until ctx is done,
-// then ends those that wait for their client, and cuts off what is left soon
-// after. A removal of messages that has begun is always waited for. It returns
-// ctx's error if sessions had to be ended.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.setUp()
-	s.mu.Lock()
-	s.closing = true
-	for l := range s.listeners {
-		_ = l.Close()
-	}
-	s.mu.Unlock()
-
-	s.each(func(c *session) { c.stop(false) })
-	done := make(chan struct{})
-	go func() { s.running.Wait(); close(done) }()
-	select {
-	case <-done:
-		s.cancel()
-		return nil
-	case <-ctx.Done():
-	}
-	s.each(func(c *session) { c.stop(true) })
-	select {
-	case <-done:
-	case <-time.After(goodbye):
-		s.cancel()
-		s.each((*session).cutOff)
-		<-done
-	}
-	s.cancel()
-	return ctx.Err()
-}
-
-func (s *Server) each(f func(*session)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.sessions {
-		f(c)
-	}
+	return s.ending
 }
 
 func (s *Server) newSession(conn net.Conn) *session {

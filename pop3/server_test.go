@@ -136,40 +136,6 @@ func TestAddressLimit(t *testing.T) {
 	c.hearEnd()
 }
 
-func TestShutdown(t *testing.T) {
-	b := alice("Subject: x\n\nbody\n", "Subject: y\n")
-	s := &pop3.Server{Backend: b}
-	address := serve(t, s)
-	stranger, quick, slow := dial(t, address), dial(t, address), dial(t, address)
-	stranger.hear(`\+OK POP3 ready`)
-	quick.login()
-	slow.login()
-	quick.say("DELE 1")
-	quick.hear(`\+OK .*`)
-	slow.say("DELE 2")
-	slow.hear(`\+OK .*`)
-
-	ctx, cancel := context.WithCancel(context.Background())
-	result := make(chan error, 1)
-	go func() { result <- s.Shutdown(ctx) }()
-	stranger.hear(`-ERR \[SYS/TEMP\] the server is shutting down`)
-	stranger.hearEnd()
-	quick.say("QUIT")
-	quick.hear(`\+OK 1 messages removed`)
-	if _, err := net.Dial("tcp", address); err == nil {
-		t.Error("a connection was accepted after the shutdown began")
-	}
-	cancel()
-	slow.hear(`-ERR \[SYS/TEMP\] the server is shutting down`)
-	slow.hearEnd()
-	if err := <-result; err != context.Canceled {
-		t.Errorf("Shutdown returned %v", err)
-	}
-	if left := len(b.Messages("alice")); left != 1 {
-		t.Errorf("%d messages are left", left)
-	}
-}
-
 func TestAPOP(t *testing.T) {
 	b := alice("a\n")
 	b.APOPOn = true

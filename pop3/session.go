@@ -36,7 +36,8 @@ type session struct {
 
 	stopping sync.Mutex // guards what Shutdown uses
 	stopped  bool       // no further command is read
-	serving  bool       // logged in: not stopped at once
+	serving  bool       // logged in
+	waits    time.Time  // since when a command is waited for; zero: one is under way
 	removing bool       // messages are being removed: not cut off
 }
 
@@ -63,7 +64,7 @@ func (c *session) serve(implicit bool) {
 	}
 	for !c.ended {
 		line, err := c.in.line(c.lineLimit)
-		c.until = time.Time{}
+		c.endWait()
 		if err == nil {
 			err = c.out.err // what can't be answered is not done
 		}
@@ -271,28 +272,18 @@ func (c *session) beforeRead() error {
 	if c.stopped {
 		return errShutdown
 	}
+	if c.waits.IsZero() {
+		c.waits = time.Now()
+	}
 	return c.transport.SetReadDeadline(c.until)
 }
 
-// stop makes the session end when it next waits for its client, or now if it
-// does. A session that has logged in is stopped only when all are.
-func (c *session) stop(all bool) {
+// endWait ends the time that the client had for what was waited for.
+func (c *session) endWait() {
+	c.until = time.Time{}
 	c.stopping.Lock()
 	defer c.stopping.Unlock()
-	if all || !c.serving {
-		c.stopped = true
-		_ = c.transport.SetReadDeadline(time.Now())
-	}
-}
-
-// cutOff closes the connection, unless messages are being removed: what came of
-// that is told in a short time.
-func (c *session) cutOff() {
-	c.stopping.Lock()
-	defer c.stopping.Unlock()
-	if !c.removing {
-		_ = c.transport.Close()
-	}
+	c.waits = time.Time{}
 }
 
 func (c *session) beginRemoving() {
@@ -313,12 +304,6 @@ func (c *session) isStopped() bool {
 	c.stopping.Lock()
 	defer c.stopping.Unlock()
 	return c.stopped
-}
-
-func (c *session) isServing() bool {
-	c.stopping.Lock()
-	defer c.stopping.Unlock()
-	return c.serving
 }
 
 // loginDeadline is when a login must have succeeded.
@@ -356,7 +341,7 @@ func (c *session) startTLS() error {
 	if err == nil {
 		err = conn.HandshakeContext(noting(c.server.base, &certificate))
 	}
-	c.until = time.Time{}
+	c.endWait()
 	switch {
 	case err == nil:
 	case c.isStopped():

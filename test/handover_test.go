@@ -55,6 +55,58 @@ func TestHandover(t *testing.T) {
 	}
 }
 
+// TestHandoverFromTheSilent: who is logged in to a front that ends and says nothing,
+// or hangs in a handshake, holds up those that wait for the next one by seconds, not
+// by all of limits.shutdown_time; and is told.
+func TestHandoverFromTheSilent(t *testing.T) {
+	const (
+		clients = 10
+		bound   = 10 * time.Second // 5 for the login, 2 for the last words, and what a busy machine takes
+	)
+	t.Parallel()
+	s := newSite(t)
+	mails := sample()[:5]
+	a := s.account("bob", mails)
+	m := s.manage("[limits]\nsessions_per_user = 100\nshutdown_time = \"1m\"\n")
+	m.program = m.roles[roleFront]
+	m.awaitReady()
+	silent, working := m.login(a), m.login(a)
+	silent.ok(t, "DELE 1")
+	hangs, err := dial(m.pop3s)
+	must(t, err)
+	defer hangs.Close()
+	m.logged(msgConnection, 4) // with that of awaitReady
+
+	must(t, m.roles[roleFront].process.Signal(syscall.SIGTERM))
+	m.logged("stopping", 1)
+	var running sync.WaitGroup
+	for i := range clients {
+		running.Go(func() {
+			begun := time.Now()
+			if err := m.whole(a, mails[0], i%2 == 0); err != nil {
+				t.Errorf("client %d: %v", i, err)
+			}
+			if took := time.Since(begun); took > bound {
+				t.Errorf("client %d took %v", i, took)
+			}
+		})
+	}
+	for range 5 { // longer than silence may last
+		time.Sleep(time.Second)
+		working.ok(t, "NOOP")
+	}
+	working.ok(t, "QUIT")
+	if got, err := silent.answer(); err != nil || !strings.HasPrefix(got, temporary) {
+		t.Errorf("who was silent: %q, %v", got, err)
+	}
+	if !m.roles[roleFront].ended(bound) {
+		t.Error("the front has not ended")
+	}
+	m.begin(roleFront)
+	running.Wait()
+	mustBeThere(t, a.maildir, mails)
+}
+
 // whole is one session from the connection to its end. All of it has to work.
 func (s *server) whole(a account, first mail, implicit bool) error {
 	connect := func() (*conn, error) { return dial(s.pop3) }

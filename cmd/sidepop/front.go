@@ -208,10 +208,6 @@ func (f *front) ended() <-chan string {
 	return ended
 }
 
-// loginGrace is how long those who have connected may take to log in when the front
-// ends: longer than programs take over slow lines, shorter than people.
-const loginGrace = 5 * time.Second
-
 // shutdown lets sessions end. Clients that have not been accepted are the next
 // front's where the sockets are somebody else's too.
 func (f *front) shutdown() error {
@@ -222,12 +218,7 @@ func (f *front) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() {
-		grace, cancel := context.WithTimeout(ctx, loginGrace)
-		defer cancel()
-		f.server.Drain(grace)
-		done <- f.server.Shutdown(ctx)
-	}()
+	go func() { done <- f.server.Shutdown(ctx) }()
 	select {
 	case err := <-done:
 		if errors.Is(err, context.DeadlineExceeded) {

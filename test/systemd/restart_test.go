@@ -41,11 +41,11 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestStop stops the front with sessions open: they have limits.shutdown_time.
+// TestStop stops the front with sessions open: who is silent is told the end after
+// a while, and before limits.shutdown_time.
 func TestStop(t *testing.T) {
 	setUp(t)
 	const patience = 3 * time.Second
-	configure(t, "[limits]", `shutdown_time = "3s"`)
 	alice, bob := addPerson(t, "alice"), addPerson(t, "bob")
 	open, err := alice.logIn(net.IPv4(127, 0, 0, 1))
 	must(t, err)

@@ -67,17 +67,6 @@ func (s session) command(command string, begins ...string) error {
 	return nil
 }
 
-// useToEnd uses a session until the server ends it, and tells whether the server has
-// told that.
-func (s session) useToEnd() (told bool) {
-	for {
-		if err := s.command("NOOP", "+OK"); err != nil {
-			return strings.Contains(err.Error(), statusTemporary)
-		}
-		time.Sleep(pollTime)
-	}
-}
-
 // logIn opens a session of a person.
 func (p person) logIn(from net.IP) (session, error) {
 	s, err := connect(from)
