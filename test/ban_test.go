@@ -149,15 +149,17 @@ func journalFile(t *testing.T, text string) string {
 	}
 	var export strings.Builder
 	moment := time.Now().UnixMicro()
-	entry := func(unit, message string) {
+	entry := func(unit string, uid int, message string) {
 		moment++
 		fmt.Fprintf(&export, "__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=0123456789abcdef0123456789abcdef\n"+
-			"_SYSTEMD_UNIT=%s\n_PID=42\n_HOSTNAME=mx1\nSYSLOG_IDENTIFIER=sidepop\nMESSAGE=%s\n\n", moment, moment, unit, message)
+			"_SYSTEMD_UNIT=%s\n_UID=%d\n_PID=42\n_HOSTNAME=mx1\nSYSLOG_IDENTIFIER=sidepop\nMESSAGE=%s\n\n", moment, moment, unit, uid, message)
 	}
 	for line := range strings.Lines(regexp.MustCompile(`(?m)^\S+ \S+ \w+ +`).ReplaceAllString(text, "")) {
-		entry("sidepop-keeper.service", strings.TrimSuffix(line, "\n"))
+		entry("sidepop-keeper.service", 0, strings.TrimSuffix(line, "\n"))
 	}
-	entry("other.service", "login failed session=S user=u mech=USER remote="+victim+":1 local=l tls=none failure=credentials reason=r")
+	forged := "login failed session=S user=u mech=USER remote=" + victim + ":1 local=l tls=none failure=credentials reason=r"
+	entry("other.service", 0, forged)
+	entry("sidepop.service", 997, forged) // a front that somebody has taken over
 	dir := folder(t)
 	own(t, dir)
 	run(t, dir, export.String(), program, "--output=made.journal", "-")
@@ -229,7 +231,7 @@ func TestJail(t *testing.T) {
 	said := string(run(t, dir, "", "fail2ban-client", "-c", "conf", "-d"))
 	for _, want := range []string{
 		"['add', 'sidepop', 'systemd']",
-		"'addjournalmatch', '_SYSTEMD_UNIT=sidepop-keeper.service', '+', '_SYSTEMD_UNIT=sidepop.service'",
+		"'addjournalmatch', '_SYSTEMD_UNIT=sidepop-keeper.service', '+', '_SYSTEMD_UNIT=sidepop.service', '_UID=0'",
 		"['set', 'sidepop', 'maxretry', 10]",
 		"'pop3,pop3s'",
 		"['start', 'sidepop']",

@@ -87,7 +87,7 @@ func TestUnits(t *testing.T) {
 		{"sidepop-keeper.socket", "SocketGroup", "sidepop"},
 		{"sidepop.service", "Type", "notify"},
 		{"sidepop.service", "User", "sidepop"},
-		{"sidepop.service", "TemporaryFileSystem", "/:ro"},
+		{"sidepop.service", "TemporaryFileSystem", "/:ro /run:ro"},
 		{"sidepop.service", "ProtectSystem", "no"}, // "strict" would take the line above away, without a word
 		{"sidepop.service", "PropagatesReloadTo", "sidepop-keeper.service"},
 		{"sidepop-keeper.service", "Type", "notify"},

@@ -29,6 +29,10 @@ func (c *checkup) maildir(s *check.Section, path string, owner *index.Owner) {
 		s.Fact("state", "there is none yet")
 		c.Warn("Send the user a message, and see in the mail server's log where it goes.", "There is no Maildir %s yet: the user has no messages.", path)
 		return
+	case errors.Is(err, errNoFolder):
+		s.Fact("state", "can't be used")
+		c.Error("Make it a folder, and move the messages there.", "The Maildir %s can't be used: %v", path, err)
+		return
 	case err != nil:
 		o := m.obstacle(owner)
 		s.Fact("state", "can't be read by its owner")
@@ -56,6 +60,10 @@ func (c *checkup) maildir(s *check.Section, path string, owner *index.Owner) {
 // maildirFolders have the messages (maildir(5)).
 var maildirFolders = [...]string{"new", "cur"}
 
+// errNoFolder is what the index says of such a Maildir too: links in it could lead
+// to somebody else's mail.
+var errNoFolder = errors.New("it must be a folder itself, no symbolic link and no file")
+
 // uidLists are those that index takes unique-ids from.
 var uidLists = [...]string{"dovecot-uidlist", "courierpop3dsizelist"}
 
@@ -80,6 +88,9 @@ func (m *maildirState) look() error {
 	}
 	for i, name := range maildirFolders {
 		folder := filepath.Join(m.path, name)
+		if fi, err := os.Lstat(folder); err == nil && !fi.IsDir() {
+			return &fs.PathError{Op: "open", Path: folder, Err: errNoFolder}
+		}
 		entries, err := os.ReadDir(folder)
 		if errors.Is(err, fs.ErrNotExist) {
 			m.missing++
@@ -125,11 +136,14 @@ func firstError(o *check.Obstacle, err error) error {
 	return err
 }
 
-// accessRemedy gives an owner what he lacks.
+// accessRemedy gives an owner what he lacks, unless he may have chosen by a link of
+// what he lacks it.
 func accessRemedy(o *check.Obstacle, owner *index.Owner) string {
 	switch {
 	case o == nil:
 		return "See what its file system and its access control lists (getfacl) say."
+	case o.Link != "":
+		return fmt.Sprintf("See whether %s is where the symbolic link %s should lead. What is there is not made for this user: its rights are better left alone.", o.Path, o.Link)
 	case o.Want == check.Enter && o.Owner != owner.UID:
 		return "chmod o+x " + o.Path
 	case o.Owner != owner.UID:

@@ -104,8 +104,46 @@ func (c *checkup) folders() {
 		s.Fact(f.name, "%s, %s", f.path, c.condition(f.path))
 	}
 	c.fit()
+	c.room()
+	c.readable()
 	if p := check.Reach(c.file, check.Nobody, check.Write); p == nil {
 		c.Warn("chmod o-w "+c.file, "Everybody can change the configuration %s.", c.file)
+	}
+}
+
+// leastRoom is what an index of some thousand mailboxes takes as it is made anew, in
+// octets.
+const leastRoom = 16 << 20
+
+// room finds out whether the index can grow.
+func (c *checkup) room() {
+	dir := c.config.Index.StateDir
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return // it is not there yet
+	}
+	if left := st.Bavail * uint64(st.Bsize); left < leastRoom {
+		c.Warn(fmt.Sprintf("Make room, or set state_dir in the table [index] in %s to a folder of another disk.", c.file),
+			"The disk of %s has %d KiB left: without room for its index the keeper can't start.", dir, left>>10)
+	}
+}
+
+// units are where a service of the front can be.
+var units = []string{"/etc/systemd/system/sidepop.service", "/lib/systemd/system/sidepop.service"}
+
+// readable finds out whether a front that systemd starts can read the configuration:
+// it is no root before, as that of "sidepop serve" is.
+func (c *checkup) readable() {
+	if !c.root || c.file != config.DefaultFile || !slices.ContainsFunc(units, exists) {
+		return
+	}
+	front, err := privilege.Lookup(c.config.User)
+	if err != nil {
+		return // told already
+	}
+	o := check.At(c.file, check.Who{UID: uint32(front.UID), GID: uint32(front.GID)}, check.Read)
+	if o != nil && !errors.Is(o, fs.ErrNotExist) {
+		c.Error(fmt.Sprintf("chgrp %d %s && chmod 640 %s", front.GID, c.file, c.file), "The front, which sidepop.service starts as %s, can't read its configuration: %v", c.config.User, o)
 	}
 }
 

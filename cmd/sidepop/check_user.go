@@ -27,6 +27,7 @@ func (c *checkup) user(ctx context.Context, name string) {
 	if account == nil {
 		return
 	}
+	c.fit()
 	c.describeAccount(account, source)
 	c.networks(name, account)
 	s := c.Section("Mailbox")

@@ -26,7 +26,7 @@ func indexCommand() *cobra.Command {
 		Use:   "index",
 		Short: "Look at the index of mailboxes, check it, make it anew",
 		Long: `Look at the index of mailboxes, check it, make it anew. A server that runs is
-asked; otherwise the index is opened here. A USER is one of the passwd file, or
+asked; otherwise the index is opened here. A USER is a name that logs in, or
 the path of a Maildir, from /.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

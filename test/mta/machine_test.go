@@ -1,18 +1,16 @@
 package mta
 
 import (
-	"context"
 	"crypto/rand"
-	"errors"
-	"io"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"sidepop/test/internal/machine"
 )
 
 const (
@@ -22,12 +20,11 @@ const (
 	// commandTime is how long a command may take: creating a database takes
 	// longest, a tenth of it on two cores.
 	commandTime = time.Minute
+)
 
-	// awaitTime is how long something may take that usually takes a moment, such
-	// as a delivery.
-	awaitTime = 30 * time.Second
-
-	pollTime = 20 * time.Millisecond
+var (
+	must  = machine.Must
+	await = machine.Await
 )
 
 // need skips a test that is not in the root of an MTA.
@@ -38,54 +35,17 @@ func need(t *testing.T, mta string) {
 	}
 }
 
-// must ends the test at an error that is not what it is about.
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // result is how a command ended.
 type result struct {
 	stdout, stderr string
 	status         int // of the exit; -1 after a signal
 }
 
-// try runs a command to its end, whatever that is. What it says goes to files: a
-// daemon that it starts may keep them open.
+// try runs a command to its end, whatever that is.
 func try(t testing.TB, stdin, program string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	stdout, stderr := temporary(t), temporary(t)
-	defer stdout.Close()
-	defer stderr.Close()
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), stdout, stderr
-	err := cmd.Run()
-	if cmd.ProcessState == nil || ctx.Err() != nil {
-		t.Fatalf("%s: %v", program, errors.Join(err, ctx.Err()))
-	}
-	return result{content(t, stdout), content(t, stderr), cmd.ProcessState.ExitCode()}
-}
-
-// temporary makes a file that is gone when it is closed.
-func temporary(t testing.TB) *os.File {
-	t.Helper()
-	f, err := os.CreateTemp("", "")
-	must(t, err)
-	must(t, os.Remove(f.Name()))
-	return f
-}
-
-func content(t testing.TB, f *os.File) string {
-	t.Helper()
-	_, err := f.Seek(0, io.SeekStart)
-	must(t, err)
-	all, err := io.ReadAll(f)
-	must(t, err)
-	return string(all)
+	stdout, stderr, status := machine.Try(t, commandTime, stdin, program, args...)
+	return result{stdout, stderr, status}
 }
 
 // run runs a command that must succeed, and gives its standard output.
@@ -104,16 +64,6 @@ func write(t testing.TB, path, content string, mode os.FileMode) {
 	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	must(t, os.WriteFile(path, []byte(content), mode))
 	must(t, os.Chmod(path, mode))
-}
-
-// await waits until something is so.
-func await(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(awaitTime); !so(); time.Sleep(pollTime) {
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v still not: %s", awaitTime, what)
-		}
-	}
 }
 
 // person is somebody who gets mail.

@@ -1,18 +1,16 @@
 package systemd
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"sidepop/test/internal/machine"
 )
 
 const (
@@ -22,10 +20,12 @@ const (
 	// beside other machines.
 	commandTime = 2 * time.Minute
 
-	// awaitTime is how long something may take that usually takes a moment.
-	awaitTime = 30 * time.Second
+	pollTime = machine.PollTime
+)
 
-	pollTime = 20 * time.Millisecond
+var (
+	must  = machine.Must
+	await = machine.Await
 )
 
 // need skips a test that is not in a machine of in-machine, and gives the MTA that is.
@@ -39,40 +39,17 @@ func need(t *testing.T) (mta string) {
 	return mta
 }
 
-// must ends the test at an error that is not what it is about.
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // result is how a command ended.
 type result struct {
-	output string // standard output and error
+	output string // standard output, then standard error
 	status int    // of the exit; -1 after a signal
 }
 
 // try runs a command to its end, whatever that is.
 func try(t testing.TB, stdin, program string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	output, err := os.CreateTemp(t.TempDir(), "") // daemons that it starts may keep it open
-	must(t, err)
-	defer output.Close()
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), output, output
-	err = cmd.Run()
-	if cmd.ProcessState == nil || ctx.Err() != nil {
-		t.Fatalf("%s %q: %v", program, args, errors.Join(err, ctx.Err()))
-	}
-	_, err = output.Seek(0, io.SeekStart)
-	must(t, err)
-	all, err := io.ReadAll(output)
-	must(t, err)
-	return result{string(all), cmd.ProcessState.ExitCode()}
+	stdout, stderr, status := machine.Try(t, commandTime, stdin, program, args...)
+	return result{stdout + stderr, status}
 }
 
 // run runs a command that must succeed, and gives what it says.
@@ -90,16 +67,6 @@ func write(t testing.TB, path, content string) {
 	t.Helper()
 	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	must(t, os.WriteFile(path, []byte(content), 0o644))
-}
-
-// await waits until something is so.
-func await(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(awaitTime); !so(); time.Sleep(pollTime) {
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v still not: %s", awaitTime, what)
-		}
-	}
 }
 
 // person is somebody who gets mail.

@@ -40,6 +40,7 @@ func TestSandbox(t *testing.T) {
 	// CAP_SETGID and CAP_SETUID.
 	expectStatusFields(t, keeperID, map[string]string{"CapEff": "00000000000000c0", "CapPrm": "00000000000000c0", "CapBnd": "00000000000000c0", "NoNewPrivs": "1", "Seccomp": "2"})
 	expectRoot(t, frontID)
+	expectReadOnly(t, frontID)
 }
 
 // exposure is a running unit's score.
@@ -96,5 +97,21 @@ func expectRoot(t testing.TB, id string) {
 	}
 	if len(seen) > 0 {
 		t.Errorf("the front sees %d files more: %.20q", len(seen), slices.Sorted(maps.Keys(seen)))
+	}
+}
+
+// expectReadOnly checks that there is no file system to which a process that somebody
+// takes over could write: it could fill a disk, or leave something for others.
+func expectReadOnly(t testing.TB, id string) {
+	t.Helper()
+	const point, options = 4, 5 // of the fields of proc_pid_mountinfo(5)
+	kernels := map[string]bool{"/proc": true, "/dev/pts": true}
+	mounts, err := os.ReadFile("/proc/" + id + "/mountinfo")
+	must(t, err)
+	for line := range strings.Lines(string(mounts)) {
+		fields := strings.Fields(line)
+		if where := fields[point]; !kernels[where] && !slices.Contains(strings.Split(fields[options], ","), "ro") {
+			t.Errorf("process %s can write to %s", id, where)
+		}
 	}
 }

@@ -25,15 +25,16 @@ const (
 	later   = "later"
 )
 
-// install installs a version of the package and nothing else.
-func install(t testing.TB, version string) {
+// install installs a version of the package and nothing else, and gives what is said
+// meanwhile.
+func install(t testing.TB, version string) string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join("/srv/packages", version, "sidepop_*.deb"))
 	must(t, err)
 	if len(found) != 1 {
 		t.Fatalf("%q of a version %s, want one package", found, version)
 	}
-	run(t, "", "apt-get", "install", "--yes", "--no-remove", found[0])
+	return run(t, "", "apt-get", "install", "--yes", "--no-remove", found[0])
 }
 
 // setUp has the MTA deliver into Maildirs and installs sidepop, configuring nothing.

@@ -37,6 +37,10 @@ type Obstacle struct {
 
 	Owner, Group uint32
 	Mode         fs.FileMode
+
+	// Link is the last symbolic link on the way that is not root's: whose it is may
+	// have chosen the place. Empty: there is none.
+	Link string
 }
 
 // Error says what is in the way.
@@ -83,7 +87,7 @@ const maxLinks = 40
 // than modes gives or takes (acl(5), mounts) it does not see.
 func Reach(path string, who Who, want fs.FileMode) *Obstacle {
 	rest := strings.Split(filepath.Clean(path), "/")[1:]
-	at, links := "/", 0
+	at, link, links := "/", "", 0
 	for {
 		fi, err := os.Lstat(at)
 		if err != nil {
@@ -91,6 +95,9 @@ func Reach(path string, who Who, want fs.FileMode) *Obstacle {
 		}
 		switch {
 		case fi.Mode()&fs.ModeSymlink != 0:
+			if fi.Sys().(*syscall.Stat_t).Uid != 0 {
+				link = at
+			}
 			if links++; links > maxLinks {
 				return &Obstacle{Path: path, Err: syscall.ELOOP}
 			}
@@ -105,15 +112,32 @@ func Reach(path string, who Who, want fs.FileMode) *Obstacle {
 			at = "/"
 			continue
 		case len(rest) == 0 || rest[0] == "":
-			return who.may(at, fi, want)
+			return who.may(at, fi, want).by(link)
 		case !fi.IsDir():
 			return &Obstacle{Path: at, Err: syscall.ENOTDIR}
 		}
 		if o := who.may(at, fi, Enter); o != nil {
-			return o
+			return o.by(link)
 		}
 		at, rest = filepath.Join(at, rest[0]), rest[1:]
 	}
+}
+
+// by says which link has led to an obstacle, if there is one.
+func (o *Obstacle) by(link string) *Obstacle {
+	if o != nil {
+		o.Link = link
+	}
+	return o
+}
+
+// At gives what of rights to a file somebody lacks, whatever folders it is in.
+func At(path string, who Who, want fs.FileMode) *Obstacle {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return &Obstacle{Path: path, Err: err}
+	}
+	return who.may(path, fi, want)
 }
 
 // may gives what of rights to a file somebody lacks.

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -208,5 +209,54 @@ func TestReach(t *testing.T) {
 		if got != c.stop {
 			t.Errorf("%s as %+v, rights %o: stops at %q, want %q (%v)", c.path, c.who, c.want, got, c.stop, o)
 		}
+	}
+}
+
+// TestReachLink has what a link that is not root's leads to told apart.
+func TestReachLink(t *testing.T) {
+	root := t.TempDir()
+	target, link := filepath.Join(root, "target"), filepath.Join(root, "link")
+	if err := errors.Join(os.WriteFile(target, nil, 0o600), os.Symlink(target, link)); err != nil {
+		t.Fatal(err)
+	}
+	who := Who{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	for _, owner := range []int{0, 1} {
+		if os.Geteuid() == 0 {
+			if err := os.Lchown(link, owner, owner); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			owner = os.Geteuid() // all that it makes are
+		}
+		want := link
+		if owner == 0 {
+			want = ""
+		}
+		if o := Reach(link, who, Enter); o == nil || o.Path != target || o.Link != want {
+			t.Errorf("a link of user id %d: %+v, want one to %s by %q", owner, o, target, want)
+		}
+	}
+	if o := Reach(target, who, Enter); o == nil || o.Link != "" {
+		t.Errorf("without a link: %+v", o)
+	}
+}
+
+// TestAt has a file alone looked at, in a folder that is closed.
+func TestAt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := errors.Join(os.WriteFile(file, nil, 0o644), os.Chmod(filepath.Dir(file), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if o := At(file, Nobody, Read); o != nil {
+		t.Errorf("a file that everybody may read: %v", o)
+	}
+	if err := os.Chmod(file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if o := At(file, Nobody, Read); o == nil || o.Path != file {
+		t.Errorf("a file that not everybody may read: %v", o)
+	}
+	if o := At(file+"none", Nobody, Read); o == nil || !errors.Is(o, os.ErrNotExist) {
+		t.Errorf("no file: %v", o)
 	}
 }

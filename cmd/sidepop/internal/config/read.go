@@ -101,7 +101,11 @@ func Text(file string) (string, error) {
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return "", Problems{{File: file, Text: "can't be read: " + reason(err)}}
+		p := Problem{File: file, Text: "can't be read: " + reason(err)}
+		if errors.Is(err, fs.ErrPermission) {
+			p.Remedy = fmt.Sprintf("let everybody read it, or one of the groups of user id %d", os.Geteuid())
+		}
+		return "", Problems{&p}
 	}
 	return string(data), nil
 }

@@ -20,6 +20,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -82,13 +83,21 @@ func Front(root string, user *privilege.Identity) (Measures, error) {
 	return m.finish(held, frontPrograms(), frontAttempts, p)
 }
 
+// machineFile is on every machine, and in no root folder that a unit gives the front
+// (RootDirectory=, TemporaryFileSystem=).
+const machineFile = "/etc/passwd"
+
 // confine takes root's rights, and the file system beyond root, away.
 func (m *Measures) confine(root string, user *privilege.Identity) error {
 	if os.Geteuid() != 0 {
 		if err := os.Chdir(root); err != nil {
 			return fmt.Errorf("enter the folder of the keeper's socket: %w", err)
 		}
-		m.add("root folder", false, "not started as root")
+		if _, err := os.Lstat(machineFile); errors.Is(err, fs.ErrNotExist) {
+			m.add("root folder", true, "as started, without the machine's files")
+		} else {
+			m.add("root folder", false, "not started as root")
+		}
 		m.add("user", true, fmt.Sprintf("uid %d, as started", os.Getuid()))
 		return m.keepCapabilities(rights{})
 	}
