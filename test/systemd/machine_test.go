@@ -20,7 +20,6 @@ const (
 	// beside other machines.
 	commandTime = 2 * time.Minute
 
-	pollTime = machine.PollTime
 )
 
 var (
