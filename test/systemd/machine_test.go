@@ -19,7 +19,6 @@ const (
 	// commandTime is how long a command may take: the installation of a package,
 	// beside other machines.
 	commandTime = 2 * time.Minute
-
 )
 
 var (
