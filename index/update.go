@@ -36,17 +36,18 @@ type update struct {
 func (u *update) names(touched []place) error {
 	touched = append(touched, u.lookedAtAgain()...)
 	var count []place
-	gone := make(map[string]key)
+	gone := make(map[string]key) // of which the watch had nothing new
 	for round := 0; len(touched) > 0; round++ {
+		away := make(map[string]key) // of which it may have
 		err := u.m.as(func() error {
 			err := groups(u.withKnown(touched), func(g []candidate) error {
 				delete(gone, g[0].unique)
-				for _, c := range u.resolve(g, same(u.m.list, g[0].key), gone) {
+				for _, c := range u.resolve(g, same(u.m.list, g[0].key), away) {
 					count = append(count, c.place)
 				}
 				return nil
 			})
-			if len(gone) > 0 {
+			if len(away) > 0 {
 				u.dirs.waitForRenames()
 			}
 			return err
@@ -54,13 +55,14 @@ func (u *update) names(touched []place) error {
 		if err != nil {
 			return err
 		}
-		if len(gone) == 0 {
+		if len(away) == 0 {
 			break
 		}
 		if round == maxRounds {
-			u.lost, gone = gone, nil // to be searched for
+			u.lost = away // to be searched for
 			break
 		}
+		maps.Copy(gone, away)
 		var ok bool
 		if touched, ok = u.m.told(u.ctx); !ok {
 			u.removed = nil // nothing else has been done yet
