@@ -66,10 +66,6 @@ func runFront(r *role) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	f.connect(ctx)
-	select {
-	case <-f.stands:
-	case <-time.After(keeperWait):
-	}
 	failed := make(chan error, len(ls))
 	mail := f.serveMetrics(ls, failed)
 	var accepting []*inbound.Listener
@@ -125,7 +121,7 @@ func (f *front) confine() error {
 	return nil
 }
 
-// connect sets the protocol up, with the keeper behind it.
+// connect sets the protocol up, with the keeper behind it, for which it waits a while.
 func (f *front) connect(ctx context.Context) {
 	f.tls, f.stands = certs.NewServer(f.client.Certificate, inbound.Legacy), make(chan struct{})
 	f.client.Path = config.KeeperSocket
@@ -139,6 +135,10 @@ func (f *front) connect(ctx context.Context) {
 	}
 	f.server = pop3.Server{Backend: &f.client, Events: unprobed{&frontEvents{f.events, &f.counts}}, Settings: f.settings.pop3()}
 	go f.client.Run(ctx)
+	select {
+	case <-f.stands:
+	case <-time.After(keeperWait):
+	}
 }
 
 // pushed applies what the keeper says of the configuration. TLS is there as soon

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/journal"
 	"github.com/spf13/cobra"
@@ -72,10 +71,6 @@ func runInetd(r *role, c inetdClient) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	f.connect(ctx)
-	select {
-	case <-f.stands:
-	case <-time.After(keeperWait):
-	}
 	if conn, err = f.inbound(listener{}).Take(conn); err != nil {
 		return nil // which is logged
 	}
