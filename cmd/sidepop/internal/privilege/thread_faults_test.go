@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func (k *thread) calls() *calls {
 }
 
 func TestAsFaults(t *testing.T) {
-	own := credentials{0, 0, []uint32{0, 4}}
+	own := credentials{groups: []uint32{0, 4}}
 	for _, c := range []struct {
 		fails []int
 		calls string // all of them
@@ -77,7 +78,7 @@ func TestAsFaults(t *testing.T) {
 				panicked = recover()
 				ended <- unix.Gettid()
 			}()
-			err = k.calls().as(&credentials{1, 2, []uint32{7}}, &own, func() error {
+			err = k.calls().as(&credentials{uid: 1, gid: 2, groups: []uint32{7}}, &own, func() error {
 				k.fail("f", nil)
 				return errors.New("of f")
 			})
@@ -108,4 +109,42 @@ func TestAsFaults(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestGroupsThatNeedNoChange: groups are set where they make a difference, and only
+// there.
+func TestGroupsThatNeedNoChange(t *testing.T) {
+	const ids = "setfsgid 2, setfsuid 1, f, setfsuid 0, setfsgid 0"
+	for _, c := range []struct{ own, user, calls string }{
+		{"", "", ids},
+		{"", "2", ids},
+		{"", "2 7", "setgroups [2 7], " + ids + ", setgroups []"},
+		{"", "7", "setgroups [7], " + ids + ", setgroups []"},
+		{"0", "", "setgroups [], " + ids + ", setgroups [0]"},
+		{"0", "2", "setgroups [2], " + ids + ", setgroups [0]"},
+		{"2", "2", "setgroups [2], " + ids + ", setgroups [2]"},
+		{"?", "2", "setgroups [2], " + ids + ", setgroups []"},
+	} {
+		own := credentials{groups: groups(t, c.own), unsure: c.own == "?"}
+		k := &thread{is: own}
+		err := k.calls().as(&credentials{uid: 1, gid: 2, groups: groups(t, c.user)}, &own, func() error {
+			k.trace = append(k.trace, "f")
+			return nil
+		})
+		if got := strings.Join(k.trace, ", "); err != nil || got != c.calls {
+			t.Errorf("process in %q, user in %q: %s, %v; want %s", c.own, c.user, got, err, c.calls)
+		}
+	}
+}
+
+func groups(t *testing.T, list string) (all []uint32) {
+	t.Helper()
+	for _, field := range strings.Fields(strings.Trim(list, "?")) {
+		g, err := strconv.Atoi(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, uint32(g))
+	}
+	return all
 }

@@ -167,7 +167,7 @@ func TestAsRefuses(t *testing.T) {
 		t.Error("it runs")
 		return nil
 	}
-	for _, c := range []credentials{{0, alice, nil}, {unchanged, alice, nil}, {alice, unchanged, nil}, {alice, alice, []uint32{unchanged}}} {
+	for _, c := range []credentials{{uid: 0, gid: alice}, {uid: unchanged, gid: alice}, {uid: alice, gid: unchanged}, {uid: alice, gid: alice, groups: []uint32{unchanged}}} {
 		if err := As(c.uid, c.gid, c.groups, never); err == nil {
 			t.Errorf("%v: no error", c)
 		}
