@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +34,8 @@ const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
 type dirs struct {
 	dir     string
 	root    *os.File
-	folders [folders]*os.File // nil where missing
+	folders [folders]*os.File    // nil where missing
+	local   [folders]atomic.Bool // see isLocal; false also once an open took long
 }
 
 // openDirs opens the Maildir at dir, an absolute path; see openMaildir for
@@ -73,6 +75,7 @@ func openDirs(dir string, asOwner bool) (*dirs, error) {
 			return nil, fmt.Errorf("open Maildir: %w", err)
 		}
 		d.folders[i] = f
+		d.local[i].Store(isLocal(int(f.Fd())))
 	}
 	return d, nil
 }

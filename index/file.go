@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,13 +39,29 @@ type File struct {
 
 // open opens the regular file at p as f.
 func (d *dirs) open(p place, f *File) error {
-	return f.open(d.fd(p.folder), p.name)
+	if !d.local[p.folder].Load() {
+		return f.open(d.fd(p.folder), p.name, false)
+	}
+	begun := time.Now()
+	err := f.open(d.fd(p.folder), p.name, true)
+	if time.Since(begun) > slowOpen {
+		d.local[p.folder].Store(false)
+	}
+	return err
 }
 
-// open opens the regular file name in the directory at. Errors are unix.Errno
+// open opens the regular file name in the directory at, which may be local. Errors are unix.Errno
 // or say what is there instead.
-func (f *File) open(at int, name string) error {
-	fd, err := openBelow(at, name, openFlags)
+func (f *File) open(at int, name string, local bool) error {
+	fd, err := -1, error(unix.EAGAIN)
+	if local {
+		fd, err = openCached(at, name)
+	}
+	stat := statCached
+	if err != nil {
+		fd, err = openBelow(at, name, openFlags)
+		stat = unix.Fstat
+	}
 	switch err {
 	case nil:
 	case unix.ELOOP:
@@ -54,7 +71,7 @@ func (f *File) open(at int, name string) error {
 	default:
 		return err
 	}
-	if err = retry(func() error { return unix.Fstat(fd, &f.stat) }); err == nil {
+	if err = retry(func() error { return stat(fd, &f.stat) }); err == nil {
 		err = regular(f.stat.Mode)
 	}
 	if err != nil {
