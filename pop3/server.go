@@ -10,9 +10,11 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"sidepop/pop3/internal/accept"
+	"sidepop/pop3/internal/nowait"
 )
 
 // UTF8Policy is what a client that did not ask for UTF8 mode gets for a message
@@ -84,6 +86,37 @@ type Relayed interface {
 	// ClientName is the common name of the certificate that the client has shown the
 	// proxy and the proxy has verified; "": there is none. It goes with Terminated.
 	ClientName() string
+}
+
+// Wrapper is a connection that tells more of another one, as [Relayed] does, and reads
+// and writes as that does. Where a session's connection is given to others, as in a
+// [tls.ClientHelloInfo], it may be one of the server's own, of what was accepted.
+type Wrapper interface {
+	net.Conn
+	Wrapped() net.Conn
+}
+
+// direct is a connection that is read and written without announcement where it is a
+// socket.
+func direct(conn net.Conn) net.Conn {
+	inner := conn
+	if w, ok := conn.(Wrapper); ok {
+		inner = w.Wrapped()
+	}
+	var socket syscall.Conn
+	switch s := inner.(type) {
+	case *net.TCPConn:
+		socket = s
+	case *net.UnixConn:
+		socket = s
+	default:
+		return conn
+	}
+	c, err := nowait.NewConn(conn, socket)
+	if err != nil { // it is closed
+		return conn
+	}
+	return c
 }
 
 // Server serves POP3 connections from a [Backend]. Its fields are not changed
@@ -242,8 +275,7 @@ func (s *Server) newSession(conn net.Conn) *session {
 	c := &session{
 		server:    s,
 		settings:  s.current.Load(),
-		transport: conn,
-		conn:      conn,
+		transport: direct(conn),
 		peer: Peer{
 			Session: rand.Text()[:sessionID],
 			Remote:  addrPort(conn.RemoteAddr()),
@@ -261,7 +293,7 @@ func (s *Server) newSession(conn net.Conn) *session {
 	c.peer.Secure = c.settings.AllowPlaintext || c.peer.TLS != nil ||
 		!isRelayed && local(conn.RemoteAddr()) && local(conn.LocalAddr())
 	c.in = input{wait: c.beforeRead}
-	c.use(conn)
+	c.use(c.transport)
 	return c
 }
 

@@ -249,6 +249,7 @@ type relayed struct {
 }
 
 func (r relayed) RemoteAddr() net.Addr             { return r.remote }
+func (r relayed) Wrapped() net.Conn                { return r.TCPConn }
 func (r relayed) Terminated() *tls.ConnectionState { return r.terminated }
 func (r relayed) ClientName() string               { return r.name }
 

@@ -19,7 +19,7 @@ import (
 type session struct {
 	server    *Server
 	settings  *Settings
-	transport net.Conn // as accepted
+	transport net.Conn // without TLS
 	conn      net.Conn // transport, or TLS over it
 	peer      Peer
 	begun     time.Time

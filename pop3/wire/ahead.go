@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sidepop/pop3/internal/nowait"
 )
 
 // ahead is what a session has of the messages that its client will ask for next
@@ -39,7 +42,7 @@ func (m *maildrop) Open(ctx context.Context, i int) (io.ReadCloser, int64, error
 	f := a.files[0]
 	a.files = a.files[1:]
 	a.next++
-	return &message{fd: f.FD, size: f.Bytes}, f.Octets, nil
+	return &message{fd: f.FD, size: f.Bytes, drop: m}, f.Octets, nil
 }
 
 // fetch gets descriptors of the next messages, or of the next one alone where
@@ -78,7 +81,7 @@ func (m *maildrop) fetchSome(ctx context.Context, want int) error {
 	if err := d.end(); err != nil {
 		m.client.ahead.Add(int64(-granted))
 		closeAll(in.descriptors)
-		return m.broke("open", err)
+		return m.link.broke("open", err)
 	}
 	m.client.ahead.Add(int64(len(files) - 1 - granted))
 	a.files, a.ask = files, min(want*growth, MaxOpen)
@@ -115,6 +118,8 @@ func (c *Client) reserve(want int) int {
 type message struct {
 	fd       int
 	at, size int64
+	drop     *maildrop // whose message it is; nil: it is a file in memory
+	waits    bool      // its content may have to be waited for
 }
 
 // Read implements [io.Reader].
@@ -127,7 +132,7 @@ func (m *message) Read(p []byte) (int, error) {
 	}
 	p = p[:min(int64(len(p)), m.size-m.at)]
 	for {
-		n, err := unix.Pread(m.fd, p, m.at)
+		n, err := m.pread(p)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -141,6 +146,26 @@ func (m *message) Read(p []byte) (int, error) {
 	}
 }
 
+// pread reads without waiting as long as that gets on.
+func (m *message) pread(p []byte) (int, error) {
+	if m.drop == nil {
+		return nowait.ReadMemory(m.fd, p, m.at)
+	}
+	if m.waits || m.drop.waits {
+		return unix.Pread(m.fd, p, m.at)
+	}
+	begun := time.Now()
+	n, err := nowait.ReadAt(m.fd, p, m.at)
+	if time.Since(begun) > atOnce { // others have a say, such as a virus scanner
+		m.drop.waits = true
+	}
+	if n > 0 && err == nil {
+		return n, nil
+	}
+	m.waits = true
+	return unix.Pread(m.fd, p, m.at)
+}
+
 // Close implements [io.Closer].
 func (m *message) Close() error {
 	if m.fd < 0 {
@@ -148,5 +173,8 @@ func (m *message) Close() error {
 	}
 	fd := m.fd
 	m.fd = -1
+	if m.drop == nil || m.at > 0 && m.size <= soonGone && !m.waits {
+		return nowait.Close(fd)
+	}
 	return unix.Close(fd)
 }

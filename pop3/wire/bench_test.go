@@ -112,6 +112,7 @@ var peer = pop3.Peer{
 
 func logIn(t testing.TB, c *Client) pop3.Maildrop {
 	t.Helper()
+	t.Cleanup(c.idle.clear)
 	m, err := c.Password(context.Background(), peer, "alice", "secret")
 	if err != nil {
 		t.Fatal(err)

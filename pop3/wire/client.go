@@ -34,6 +34,7 @@ type Client struct {
 	ahead   atomic.Int64 // descriptors that wait
 	pushed  atomic.Pointer[pushed]
 	control atomic.Pointer[frontControl] // nil: no keeper
+	idle    idle
 }
 
 // counts is what Counts says.
@@ -92,11 +93,12 @@ func (c *Client) login(ctx context.Context, request func(*buffer) []byte) (pop3.
 	return m, err
 }
 
-// enter opens a session's connection with the first request of a login, which is made
-// in a buffer. If the keeper ends and has not decided, the next one is asked: a
+// enter takes a connection that waits, or opens one, and sends the first request of a
+// login, which is made in a buffer. A keeper that ended before it has read that is none
+// of those that are asked: the connections that wait lead to it, all of them. If the keeper ends and has not decided, the next one is asked: a
 // service manager has the socket in which the request waits for it.
 func (c *Client) enter(ctx context.Context, request func(*buffer) []byte) (l *link, challenge []byte, m pop3.Maildrop, err error) {
-	for range keepers {
+	for asked := 0; asked < keepers; {
 		b := newBuffer()
 		q := request(b)
 		b.secret = min(len(q), MaxPacket)
@@ -105,9 +107,12 @@ func (c *Client) enter(ctx context.Context, request func(*buffer) []byte) (l *li
 			b.free()
 			return nil, nil, nil, errTooLong
 		}
-		if l, err = c.dial(); err != nil {
-			b.free()
-			return nil, nil, nil, err
+		if l = c.idle.take(); l == nil {
+			asked++
+			if l, err = c.dial(); err != nil {
+				b.free()
+				return nil, nil, nil, err
+			}
 		}
 		challenge, m, err = c.logIn(ctx, l, b, q)
 		if !errors.Is(err, errEnding) {

@@ -5,9 +5,10 @@ import (
 	"net"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sidepop/pop3/internal/nowait"
 )
 
 // conn sends and receives packets. One goroutine receives, and one at a time
@@ -68,7 +69,7 @@ func (c *conn) receiveNow(fd uintptr) bool {
 	if c.rights {
 		control = b.rights[:]
 	}
-	n, controls, flags, err := recvmsg(int(fd), b.packet[:], control)
+	n, controls, flags, err := nowait.ReceiveMessage(fd, b.packet[:], control)
 	if err == unix.EAGAIN {
 		b.free()
 		return false
@@ -99,26 +100,6 @@ func (c *conn) receiveNow(fd uintptr) bool {
 	}
 	c.in = received{b, b.packet[:n], descriptors, noRoom}
 	return true
-}
-
-// recvmsg is recvmsg(2) without the sender's address, which would be allocated
-// for each packet.
-func recvmsg(fd int, p, control []byte) (n, controls, flags int, err error) {
-	iov := unix.Iovec{Base: unsafe.SliceData(p)}
-	iov.SetLen(len(p))
-	msg := unix.Msghdr{Iov: &iov, Control: unsafe.SliceData(control)}
-	msg.SetIovlen(1)
-	msg.SetControllen(len(control))
-	for {
-		r, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-		switch errno {
-		case 0:
-			return int(r), int(msg.Controllen), int(msg.Flags), nil
-		case unix.EINTR:
-		default:
-			return 0, 0, 0, errno
-		}
-	}
 }
 
 func parseRights(control []byte) (descriptors []int, err error) {
@@ -160,24 +141,19 @@ func (c *conn) send(packet, control []byte) error {
 // sendNow sends if there is room, which there nearly always is: only if not, a
 // deadline is set.
 func (c *conn) sendNow(fd uintptr) bool {
-	for {
-		var err error
-		if c.control == nil {
-			err = unix.Send(int(fd), c.out, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		} else {
-			_, err = unix.SendmsgN(int(fd), c.out, c.control, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		}
-		switch err {
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN:
-			if !c.waited {
-				c.waited = true
-				_ = c.SetWriteDeadline(time.Now().Add(sendWait))
-			}
-			return false
-		}
-		c.outErr = err
-		return true
+	var err error
+	if c.control == nil {
+		_, err = nowait.Send(fd, c.out)
+	} else {
+		_, err = nowait.SendMessage(fd, c.out, c.control)
 	}
+	if err == unix.EAGAIN {
+		if !c.waited {
+			c.waited = true
+			_ = c.SetWriteDeadline(time.Now().Add(sendWait))
+		}
+		return false
+	}
+	c.outErr = err
+	return true
 }

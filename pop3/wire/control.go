@@ -49,7 +49,7 @@ func (x *session) control(d *decoder) error {
 	s.mu.Lock()
 	s.fronts = append(s.fronts, f)
 	s.mu.Unlock()
-	defer f.leave()
+	defer f.detach()
 	f.helpers.Go(f.push)
 	f.helpers.Go(f.giveFigures)
 	wake(f.changed)
@@ -60,7 +60,7 @@ func (x *session) control(d *decoder) error {
 	}
 }
 
-func (f *control) leave() {
+func (f *control) detach() {
 	s := f.server
 	s.mu.Lock()
 	s.fronts = slices.DeleteFunc(s.fronts, func(other *control) bool { return other == f })

@@ -28,7 +28,7 @@ const (
 	errTruncated violation = "packet too long"
 	errRights    violation = "descriptors where none are expected"
 	errTurn      violation = "verb out of turn"
-	errUntaken   violation = "descriptors are asked for before the last answer was taken"
+	errUntaken   violation = "descriptors are asked for, or the session is left, before the last answer was taken"
 )
 
 // decoder takes a packet apart. After a mistake, which is kept in err, it gives

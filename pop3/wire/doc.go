@@ -6,10 +6,15 @@
 //
 // What holds throughout:
 //
-//   - A session has one connection of its own, opened with its login. The
+//   - A session has a connection of its own, from its login to its end. The
 //     login binds it to one maildrop; what is asked afterwards names message
-//     numbers, never a user, never a path. A refused login ends it, and the next
-//     attempt of the same session opens another one.
+//     numbers, never a user, never a path. A refused login ends the connection, and
+//     the next attempt of the same session takes another one.
+//   - A connection whose session is over can serve another one, that begins as on a
+//     new connection: nothing of the session before is left, its maildrop is closed,
+//     and all that it asked for was taken. To open and close a connection costs both
+//     processes a fifth of what a short session does. So the front keeps some for a
+//     few seconds.
 //   - One packet is one frame: version, verb, and what the verb takes, with
 //     nothing left over. Numbers and lengths have bounds, and only their
 //     shortest form is taken. A packet that is cut short, too long, or comes

@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"golang.org/x/sys/unix"
+
+	"sidepop/pop3/internal/nowait"
 )
 
 // Files is what a [pop3.Maildrop] of the keeper implements whose messages are
@@ -53,23 +55,33 @@ func (x *session) openFiles(first int, dst []File) (n int, err error) {
 
 // readOnly refuses what would give the front more than a message's content.
 func readOnly(f File) error {
-	flags, err := unix.FcntlInt(uintptr(f.FD), unix.F_GETFL, 0)
+	flags, err := nowait.Flags(f.FD)
 	if err != nil {
 		return fmt.Errorf("flags of a descriptor: %w", err)
 	}
-	var stat unix.Stat_t
-	if err := unix.Fstat(f.FD, &stat); err != nil {
+	mode, err := typeOf(f.FD)
+	if err != nil {
 		return fmt.Errorf("type of a descriptor: %w", err)
 	}
 	switch {
 	case flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_PATH != 0:
 		return errors.New("the descriptor is not for reading only")
-	case stat.Mode&unix.S_IFMT != unix.S_IFREG:
+	case mode != unix.S_IFREG:
 		return errors.New("the descriptor is not of a regular file")
 	case f.Bytes < 0 || f.Octets < 0 || f.Octets > maxOctets:
 		return fmt.Errorf("a message of %d bytes and %d octets", f.Bytes, f.Octets)
 	}
 	return nil
+}
+
+// typeOf is S_IFREG, or what else a file is.
+func typeOf(fd int) (mode uint32, err error) {
+	if mode, err = nowait.Type(fd); err == nil {
+		return mode, nil
+	}
+	var stat unix.Stat_t // on kernels, and behind filters, without statx
+	err = unix.Fstat(fd, &stat)
+	return stat.Mode & unix.S_IFMT, err
 }
 
 // copyMessage makes a file in memory of a message.

@@ -43,6 +43,7 @@ func (c *Client) Run(ctx context.Context) {
 	if keeper == nil {
 		keeper = func(error) {}
 	}
+	defer c.idle.clear()
 	delay, down := minRedial, false
 	for {
 		stood, err := c.runControl(ctx, keeper)

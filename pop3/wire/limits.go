@@ -79,6 +79,13 @@ const (
 	// to be idle for a day, after the longest transfer.
 	DefaultSilence = 24*time.Hour + LongestTransfer
 
+	// idleWait is how long the front keeps a connection without a session: each is one
+	// that the keeper can't give to another front.
+	idleWait = 5 * time.Second
+
+	// atOnce is how long it takes at most to read what is in memory, and many times over.
+	atOnce = time.Millisecond
+
 	// sendWait bounds one write. The other side reads at once unless it hangs.
 	sendWait = 10 * time.Second
 
@@ -124,6 +131,14 @@ const (
 
 	// keepers is how many are asked for one login: that which ends, and the next.
 	keepers = 2
+
+	// maxIdle is how many connections the front keeps that wait for a session: as many
+	// as end in one moment and begin in the next.
+	maxIdle = 64
+
+	// soonGone is the largest message, in bytes, of which the space is given back in no
+	// time if somebody has removed it meanwhile.
+	soonGone = 1 << 20
 
 	// maxSigning is how many signatures wait for a processor, in all. A front
 	// has as many handshakes under way as it has cores, and a few hundred in

@@ -165,7 +165,7 @@ func (m *maildrop) Listing(ctx context.Context, what pop3.Listing) (io.ReadClose
 	}
 	if err := d.end(); err != nil {
 		closeAll(in.descriptors)
-		return nil, m.broke("listing", err)
+		return nil, m.link.broke("listing", err)
 	}
 	if size == 0 {
 		return nil, nil

@@ -86,7 +86,10 @@ func TestListingsOverWire(t *testing.T) {
 		if messages < minListing {
 			kept = 0
 		}
-		if n := len(k.listings.byKey); n != kept {
+		k.listings.mu.Lock()
+		n := len(k.listings.byKey)
+		k.listings.mu.Unlock()
+		if n != kept {
 			t.Errorf("%d messages: %d listings are kept, not %d", messages, n, kept)
 		}
 		k.stop()

@@ -4,18 +4,20 @@ import (
 	"context"
 	"encoding/binary"
 	"iter"
+	"net"
 	"slices"
 	"time"
 )
 
 // maildrop is a session of the keeper. It implements [pop3.Maildrop].
 type maildrop struct {
-	*link
+	link     *link // nil after Close: it may be another session's
 	client   *Client
 	user     string
 	messages int
 	octets   int64
 	ahead    ahead
+	waits    bool        // to read messages takes long
 	ready    [2]*message // listings that came with the login, by pop3.Listing; nil: none
 }
 
@@ -59,6 +61,7 @@ func (m *maildrop) UIDLs(ctx context.Context, first, n int) iter.Seq2[string, er
 // time. each yields the values of one answer, and says false where no more are
 // wanted.
 func list[T any](ctx context.Context, m *maildrop, ask, answer verb, first, n int, each func(*decoder, func(T, error) bool) bool) iter.Seq2[T, error] {
+	l := m.link
 	return func(yield func(T, error) bool) {
 		for n > 0 {
 			b := newBuffer()
@@ -85,7 +88,7 @@ func list[T any](ctx context.Context, m *maildrop, ask, answer verb, first, n in
 				d.fail(errShort)
 			}
 			if err := d.end(); err != nil {
-				yield(*new(T), m.broke("listing", err))
+				yield(*new(T), l.broke("listing", err))
 				return
 			}
 			first, n = first+got, n-got
@@ -96,9 +99,13 @@ func list[T any](ctx context.Context, m *maildrop, ask, answer verb, first, n in
 // call is one request, which is q in b, and its answer: what that has to be, or
 // a failure, or [errNoRoom]. The packet and its descriptors become the caller's.
 func (m *maildrop) call(ctx context.Context, wait time.Duration, answer verb, b *buffer, q []byte, rights bool) (received, *decoder, error) {
-	in, err := m.ask(ctx, wait, b, q, rights)
+	if m.link == nil {
+		b.free()
+		return received{}, nil, unreachable("session", net.ErrClosed)
+	}
+	in, err := m.link.ask(ctx, wait, b, q, rights)
 	if err != nil {
-		return received{}, nil, m.broke("session", err)
+		return received{}, nil, m.link.broke("session", err)
 	}
 	v, d, err := decode(in.packet)
 	if err == nil && v == answer && in.noRoom {
@@ -120,19 +127,22 @@ func (m *maildrop) call(ctx context.Context, wait time.Duration, answer verb, b 
 	closeAll(in.descriptors)
 	in.free()
 	if err != nil {
-		return received{}, nil, m.broke("session", err)
+		return received{}, nil, m.link.broke("session", err)
 	}
 	return received{}, nil, failure
 }
 
 // Commit implements [pop3.Maildrop].
 func (m *maildrop) Commit(ctx context.Context, remove, retrieved []int) (failed int, err error) {
+	if m.link == nil {
+		return len(remove), unreachable("removal", net.ErrClosed)
+	}
 	m.ahead.drop(m.client)
 	if err := m.sendNumbers(toRemove, remove); err != nil {
-		return len(remove), m.broke("removal", err)
+		return len(remove), m.link.broke("removal", err)
 	}
 	if err := m.sendNumbers(wasRetrieved, retrieved); err != nil {
-		return len(remove), m.broke("removal", err)
+		return len(remove), m.link.broke("removal", err)
 	}
 	b := newBuffer()
 	q := appendUint(appendUint(b.begin(verbCommit), len(remove)), len(retrieved))
@@ -147,7 +157,7 @@ func (m *maildrop) Commit(ctx context.Context, remove, retrieved []int) (failed 
 		failure = d.error()
 	}
 	if err := d.end(); err != nil {
-		return len(remove), m.broke("removal", err)
+		return len(remove), m.link.broke("removal", err)
 	}
 	return failed, failure
 }
@@ -166,17 +176,22 @@ func (m *maildrop) sendNumbers(set byte, messages []int) error {
 			q = appendUint(q, messages[0]-last)
 			last, messages = messages[0], messages[1:]
 		}
-		if err := m.send(q, nil); err != nil {
+		if err := m.link.send(q, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Close implements [pop3.Maildrop]. The keeper closes its maildrop when it finds
-// the connection closed, which is not waited for.
+// Close implements [pop3.Maildrop]. The keeper closes its maildrop when it is told,
+// or finds the connection closed, which is not waited for.
 func (m *maildrop) Close() error {
+	l := m.link
+	if l == nil {
+		return nil
+	}
+	m.link = nil
 	m.ahead.drop(m.client)
 	m.dropListings()
-	return m.link.Close()
+	return m.client.idle.leave(l)
 }

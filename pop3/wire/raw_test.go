@@ -152,6 +152,13 @@ func TestHostileFront(t *testing.T) {
 		{"listing without login", false, [][]byte{request(verbListing, 0)}, "out of turn"},
 		{"control with more", false, [][]byte{request(verbControl, 1)}, "after the end"},
 
+		{"leave without login", false, [][]byte{request(verbLeave)}, "out of turn"},
+		{"leave with more", true, [][]byte{request(verbLeave, 0)}, "after the end"},
+		{"leave twice", true, [][]byte{request(verbLeave), request(verbLeave)}, "out of turn"},
+		{"messages of the session before", true, [][]byte{request(verbLeave), request(verbOpen, 0, 1)}, "out of turn"},
+		{"listing of the session before", true, [][]byte{request(verbLeave), request(verbListing, 0)}, "out of turn"},
+		{"removal of the session before", true, [][]byte{request(verbNumbers, toRemove, 1), request(verbLeave), request(verbCommit, 1, 0)}, "out of turn"},
+
 		{"second login", true, [][]byte{login()}, "out of turn"},
 		{"control after login", true, [][]byte{request(verbControl)}, "out of turn"},
 		{"first message too high", true, [][]byte{request(verbUIDLs, 3, 1)}, "out of range"},

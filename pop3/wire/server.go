@@ -165,7 +165,7 @@ var (
 	errTooMany    = errors.New("too many connections")
 )
 
-// serve serves one connection to its end.
+// serve serves one connection to its end, one session after the other.
 func (s *Server) serve(u *net.UnixConn) {
 	c, err := newConn(u)
 	if err != nil { // it is closed
@@ -186,8 +186,10 @@ func (s *Server) serve(u *net.UnixConn) {
 		}
 		return
 	}
-	defer s.dismiss(x)
-	x.serve()
+	for x != nil {
+		x.serve()
+		x = s.next(x)
+	}
 }
 
 func peerUser(c *conn) (uid uint32, err error) {
@@ -217,11 +219,20 @@ func (s *Server) admit(x *session) error {
 	return nil
 }
 
-func (s *Server) dismiss(x *session) {
+// next is what follows a session that is over: another one on its connection, or nil
+// where that is closed.
+func (s *Server) next(x *session) *session {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.sessions, x)
-	s.mu.Unlock()
+	if x.phase == left && !s.closing {
+		x = &session{server: s, conn: x.conn, again: true}
+		s.sessions[x] = struct{}{}
+		return x
+	}
+	_ = x.conn.Close()
 	s.running.Done()
+	return nil
 }
 
 // Sessions lists the sessions that are logged in.

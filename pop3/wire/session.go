@@ -16,13 +16,14 @@ import (
 	"sidepop/pop3"
 )
 
-// session is the keeper's end of one connection. All of it is its goroutine's
+// session is the keeper's end of a session's connection. All of it is its goroutine's
 // alone, except where the comments say otherwise.
 type session struct {
 	server *Server
 	*conn
 	in    received // the packet at hand, until release
 	phase phase
+	again bool // others had the connection before
 
 	peer  pop3.Peer
 	user  string    // the account's own name
@@ -40,14 +41,16 @@ type session struct {
 	removing bool        // counted in server.removals. Set under server.mu
 }
 
-// phase is what a connection has come to.
+// phase is what a session has come to.
 type phase int
 
 const (
 	silentSoFar phase = iota // a login, or the control connection's beginning, is waited for
 	challenged               // a response is waited for
 	loggedIn                 // requests are waited for
+	committed                // nothing is waited for but the end
 	over                     // everything is said
+	left                     // the same, and the connection is free for another session
 )
 
 // handlers are the verbs of each phase. An error ends the connection.
@@ -68,14 +71,21 @@ var handlers = [...]map[verb]func(*session, *decoder) error{
 		verbListing: (*session).listing,
 		verbNumbers: (*session).numbers,
 		verbCommit:  (*session).commit,
+		verbLeave:   (*session).leave,
+	},
+	committed: {
+		verbLeave: (*session).leave,
 	},
 }
 
 // serve runs the session to its end.
 func (x *session) serve() {
 	defer x.end()
-	err := x.SetReadDeadline(time.Now().Add(firstWait))
-	for err == nil && x.phase != over {
+	var err error
+	if !x.again { // there the deadline of the session before still runs: to set an earlier one wakes another thread
+		err = x.SetReadDeadline(time.Now().Add(firstWait))
+	}
+	for err == nil && x.phase < over {
 		err = x.next()
 	}
 	x.server.broken(x, err)
@@ -89,7 +99,7 @@ func (x *session) next() error {
 	}
 	x.in = in
 	defer x.release()
-	if x.phase != loggedIn {
+	if x.phase < loggedIn {
 		in.secret = len(in.packet)
 	}
 	v, d, err := decode(in.packet)
@@ -106,7 +116,7 @@ func (x *session) next() error {
 // await waits for a packet: before a login until the deadline that is set, and
 // after it as long as a session may be silent.
 func (x *session) await() (received, error) {
-	if x.phase != loggedIn {
+	if x.phase < loggedIn {
 		return x.receive(false)
 	}
 	silence := cmp.Or(time.Duration(x.server.silence.Load()), DefaultSilence)
@@ -157,6 +167,7 @@ func (s *Server) broken(x *session, err error) {
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE): // the front has gone
 	case s.isClosing(), errors.Is(err, net.ErrClosed): // why was told before
 	case late && x.phase == challenged: // the client did not answer
+	case late && x.phase == silentSoFar && x.again: // nobody needs it any more
 	case late && x.phase == silentSoFar:
 		s.Events.Broken(x.peer, x.user, fmt.Errorf("nothing was asked within %v", firstWait))
 	case late:
@@ -170,12 +181,12 @@ func (s *Server) broken(x *session, err error) {
 // backend on its behalf, ends that session alone.
 func (x *session) end() {
 	if p := recover(); p != nil {
+		x.phase = over
 		x.fault(p)
 	}
 	x.endExchange()
 	x.closeDrop()
 	x.releaseListings()
-	_ = x.conn.Close()
 	if x.removing {
 		x.server.removals.Done()
 	}

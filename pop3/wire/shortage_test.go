@@ -110,7 +110,7 @@ func TestTooManyUnderWay(t *testing.T) {
 // TestUntakenAnswers: with an answer untaken there are no descriptors.
 func TestUntakenAnswers(t *testing.T) {
 	for _, first := range [][]byte{request(verbOpen, 0, 2), request(verbListing, 0), request(verbOctets, 0, 1)} {
-		for _, second := range [][]byte{request(verbOpen, 0, 1), request(verbListing, 1)} {
+		for _, second := range [][]byte{request(verbOpen, 0, 1), request(verbListing, 1), request(verbLeave)} {
 			k := newKeeper(t, alice())
 			k.SetBackend(versioned{alice()})
 			f := dialRaw(t, k)
@@ -255,4 +255,5 @@ func frontWithoutRoom(t *testing.T, path string) {
 		t.Errorf("%d are said to wait", n)
 	}
 	_ = m.Close()
+	c.idle.clear()
 }

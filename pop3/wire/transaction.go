@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sidepop/pop3/internal/nowait"
 )
 
 // The two sets of messages of a commit.
@@ -118,14 +121,30 @@ func (x *session) commit(d *decoder) error {
 	if err != nil {
 		x.server.Events.Failed(x.peer, x.user, "QUIT", err)
 	}
-	x.phase = over
+	x.phase = committed
 	x.closeDrop()
+	x.server.mu.Lock()
+	x.since = time.Time{}
+	x.server.mu.Unlock()
 	b := newBuffer()
 	p := appendUint(b.begin(verbCommitted), failed)
 	if err != nil {
 		p = appendError(p, err)
 	}
 	return x.reply(b, p)
+}
+
+// leave ends the session. What it was sent must have been taken: the next one on the
+// connection may have descriptors of its own under way.
+func (x *session) leave(d *decoder) error {
+	if err := x.taken(d); err != nil {
+		return err
+	}
+	if err := x.answersTaken(); err != nil {
+		return err
+	}
+	x.phase = left
+	return nil
 }
 
 // overlap says whether two ascending lists have an element in common.
@@ -178,7 +197,7 @@ func (x *session) answersTaken() error {
 	var waiting int
 	var err error
 	if controlErr := x.raw.Control(func(fd uintptr) {
-		waiting, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+		waiting, err = nowait.Untaken(fd)
 	}); controlErr != nil {
 		err = controlErr
 	}

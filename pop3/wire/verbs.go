@@ -10,7 +10,7 @@ const version = 1
 type verb byte
 
 const (
-	// A session's connection begins with one of these. Each goes on with what
+	// A session begins with one of these. Each goes on with what
 	// appendLogin adds: the peer, and the milliseconds that the login may take.
 	verbPassword verb = iota + 1 // name, password
 	verbAPOP                     // name, timestamp, digest
@@ -33,6 +33,10 @@ const (
 	verbSign    // request, certificate, scheme, digest
 	verbCounts  // request, the fields of Counts
 	verbFigures // request, the fields of Counts
+
+	// A session that is logged in, or whose removal was answered, ends with it, and the
+	// connection is free for the next one. It is not answered.
+	verbLeave // nothing
 )
 
 const (

@@ -211,6 +211,9 @@ type addressed struct {
 
 func (a addressed) RemoteAddr() net.Addr { return a.remote }
 
+// Wrapped implements [pop3.Wrapper].
+func (a addressed) Wrapped() net.Conn { return a.TCPConn }
+
 func (d *dialog) wait() {
 	select {
 	case <-d.over:

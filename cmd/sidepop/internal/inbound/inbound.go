@@ -19,6 +19,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"sidepop/pop3"
 )
 
 const (
@@ -188,7 +190,7 @@ func (l *Listener) relayed(conn *net.TCPConn) (net.Conn, error) {
 }
 
 // Relayed is a connection that a proxy hands on. It implements
-// [sidepop/pop3.Relayed].
+// [sidepop/pop3.Relayed] and [sidepop/pop3.Wrapper].
 type Relayed struct {
 	*net.TCPConn
 	remote, local net.Addr
@@ -196,6 +198,9 @@ type Relayed struct {
 	client        string
 	legacy        bool
 }
+
+// Wrapped is the connection with the proxy.
+func (r *Relayed) Wrapped() net.Conn { return r.TCPConn }
 
 // RemoteAddr is the client's address.
 func (r *Relayed) RemoteAddr() net.Addr { return r.remote }
@@ -213,15 +218,23 @@ func (r *Relayed) ClientName() string { return r.client }
 // legacyConn is a connection of an old device's.
 type legacyConn struct{ *net.TCPConn }
 
-// Legacy says whether a connection is of a listener for old devices.
+// Wrapped implements [sidepop/pop3.Wrapper].
+func (c legacyConn) Wrapped() net.Conn { return c.TCPConn }
+
+// Legacy says whether a connection, or what it wraps, is of a listener for old devices.
 func Legacy(conn net.Conn) bool {
-	switch c := conn.(type) {
-	case legacyConn:
-		return true
-	case *Relayed:
-		return c.legacy
+	for {
+		switch c := conn.(type) {
+		case legacyConn:
+			return true
+		case *Relayed:
+			return c.legacy
+		case pop3.Wrapper:
+			conn = c.Wrapped()
+		default:
+			return false
+		}
 	}
-	return false
 }
 
 func address(a net.Addr) netip.Addr {

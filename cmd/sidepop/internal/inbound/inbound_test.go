@@ -224,6 +224,9 @@ func listener(t *testing.T, l *Listener) (address string, refused <-chan string)
 			}
 			go func() {
 				defer conn.Close()
+				if Legacy(wrapper{conn}) != Legacy(conn) {
+					t.Error("what wraps a connection is of another kind")
+				}
 				fmt.Fprintf(conn, "%v %v\n", conn.RemoteAddr().(*net.TCPAddr).IP, Legacy(conn))
 				_, _ = io.Copy(conn, conn)
 			}()
@@ -237,6 +240,11 @@ func listener(t *testing.T, l *Listener) (address string, refused <-chan string)
 	})
 	return inner.Addr().String(), reasons
 }
+
+// wrapper is a connection of the server's own.
+type wrapper struct{ net.Conn }
+
+func (w wrapper) Wrapped() net.Conn { return w.Conn }
 
 // say is what the listener answers to octets, all of it.
 func say(t *testing.T, address, octets string) string {

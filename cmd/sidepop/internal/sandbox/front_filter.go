@@ -28,8 +28,8 @@ var frontCalls = []string{
 	// Waiting for descriptors. The poller may be made at the first wait.
 	"epoll_create1", "epoll_ctl", "epoll_pwait", "eventfd2",
 	// Descriptors that are open or were received: messages, connections.
-	"read", "pread64", "write", "writev", "close", "fcntl", "fstat", "lseek", "sendfile",
-	// Connections: those accepted, and one to the keeper for each session.
+	"read", "pread64", "preadv2", "write", "writev", "close", "fcntl", "fstat", "lseek", "sendfile",
+	// Connections: those accepted, and those to the keeper.
 	// socket is limited below to unix sockets.
 	"accept4", "socket", "connect", "getsockname", "getpeername", "getsockopt", "setsockopt", "shutdown",
 	// With recvmsg come the descriptors that the keeper hands over.
