@@ -94,9 +94,10 @@ func (c *Client) login(ctx context.Context, request func(*buffer) []byte) (pop3.
 }
 
 // enter takes a connection that waits, or opens one, and sends the first request of a
-// login, which is made in a buffer. A keeper that ended before it has read that is none
-// of those that are asked: the connections that wait lead to it, all of them. If the keeper ends and has not decided, the next one is asked: a
-// service manager has the socket in which the request waits for it.
+// login, which is made in a buffer. If the keeper ends and has not decided, the next one
+// is asked: a service manager has the socket in which the request waits for it. The
+// connections that wait may all lead to the one that ends, and don't count among those
+// that are asked.
 func (c *Client) enter(ctx context.Context, request func(*buffer) []byte) (l *link, challenge []byte, m pop3.Maildrop, err error) {
 	for asked := 0; asked < keepers; {
 		b := newBuffer()

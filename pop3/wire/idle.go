@@ -75,7 +75,7 @@ func (i *idle) closeOld() {
 	}
 }
 
-// clear closes all: they lead to a keeper that ends, or nobody needs them any more.
+// clear closes all, for a front that ends.
 func (i *idle) clear() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
