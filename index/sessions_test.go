@@ -203,16 +203,18 @@ func TestCrowd(t *testing.T) {
 
 // TestCountHoldsUpNobody opens small mailboxes while a big one is being counted:
 // one that is known, one that gets mail, and one for the first time. How much is
-// counted meanwhile is what the count holds them up: how long they take is a matter
-// of what else the machine does.
+// counted meanwhile is what the count holds them up. Each message takes a while
+// without a processor, so that little is counted while a login only waits for one.
 func TestCountHoldsUpNobody(t *testing.T) {
 	const (
-		messages = 50_000
-		usual    = messages / 500 // counted during a login in the middle
-		most     = messages / 2   // during the longest, which the system may keep from running
+		messages = 20_000
+		rounds   = 30
+		usual    = messages / 20 // counted during a login in the middle
+		most     = messages / 2  // during the longest, which the system may keep from running
 	)
 	var done atomic.Int64 // messages counted
 	measure := func(r io.Reader) (int64, error) {
+		time.Sleep(time.Millisecond)
 		done.Add(1)
 		return drain(r)
 	}
@@ -222,17 +224,16 @@ func TestCountHoldsUpNobody(t *testing.T) {
 	x := newIndex(t, Options{Measure: measure, State: memory(t)})
 	listing(t, x, small)
 	var first []string
-	for range 20 {
+	for range rounds {
 		dir := memory(t)
 		makeNumbered(t, dir, 3)
 		first = append(first, dir)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	counted := make(chan error, 1)
 	go func() {
-		m, err := x.Open(context.Background(), big, "", self)
-		if err == nil && m.Len() != messages {
-			err = fmt.Errorf("%d messages", m.Len())
-		}
+		_, err := x.Open(ctx, big, "", self)
 		counted <- err
 	}()
 	eventually(t, "the count has begun", func() bool {
@@ -240,10 +241,7 @@ func TestCountHoldsUpNobody(t *testing.T) {
 		return err == nil && slices.ContainsFunc(all, func(i Info) bool { return i.Path == big && i.Total == messages })
 	})
 	meanwhile := make(map[string][]int64)
-	for i := 0; ; i++ {
-		if len(counted) > 0 {
-			break
-		}
+	for i := range rounds {
 		login := func(what, dir string, want int) {
 			before := done.Load()
 			if got := len(listing(t, x, dir)); got != want {
@@ -257,22 +255,18 @@ func TestCountHoldsUpNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		login("with new mail", small, 11+i)
-		if i < len(first) {
-			login("first", first[i], 3)
-		}
+		login("first", first[i], 3)
 	}
-	if err := <-counted; err != nil {
-		t.Fatal(err)
+	cancel()
+	if err := <-counted; !errors.Is(err, context.Canceled) {
+		t.Errorf("the count was over before the logins were: %v", err)
 	}
 	for what, all := range meanwhile {
 		slices.Sort(all)
 		middle, longest := all[len(all)/2], all[len(all)-1]
-		t.Logf("%s: %d logins, each while %d messages were counted, one while %d", what, len(all), middle, longest)
+		t.Logf("%s: %d messages were counted during a login, and %d during the longest", what, middle, longest)
 		if middle > usual || longest > most {
-			t.Errorf("of %d messages %d were counted during a login to a mailbox %s, and %d during the longest", messages, middle, what, longest)
+			t.Errorf("%s: of %d messages %d were counted during a login, and %d during the longest", what, messages, middle, longest)
 		}
-	}
-	if len(meanwhile["known"]) < 3 {
-		t.Errorf("only %d logins while %d messages were counted", len(meanwhile["known"]), messages)
 	}
 }
