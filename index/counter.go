@@ -153,7 +153,7 @@ func (c *counter) measure(i int, cand candidate, result *counted) error {
 			e.uidl, e.source = id, fromHeader
 		}
 	}
-	result.entry, result.ino, result.mtime = e, f.ino, f.stat.Mtim.Nano()
+	result.entry, result.ino, result.mtime = e, f.ino, f.mtime.Nano()
 	return nil
 }
 

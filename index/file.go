@@ -30,11 +30,12 @@ var errReplaced = errors.New("replaced by another file")
 // file cut short fails with [io.ErrUnexpectedEOF]. It is used by one goroutine
 // at a time and must be closed.
 type File struct {
-	fd   int
-	size int64 // bytes when opened
-	left int64 // bytes not read yet
-	ino  uint64
-	stat unix.Stat_t // here, because a local one would be allocated for each file
+	fd     int
+	size   int64 // bytes when opened
+	left   int64 // bytes not read yet
+	ino    uint64
+	mtime  unix.Timespec
+	atHand bool // see AtHand
 }
 
 // open opens the regular file at p as f.
@@ -57,10 +58,9 @@ func (f *File) open(at int, name string, local bool) error {
 	if local {
 		fd, err = openCached(at, name)
 	}
-	stat := statCached
-	if err != nil {
+	f.atHand = err == nil
+	if !f.atHand {
 		fd, err = openBelow(at, name, openFlags)
-		stat = unix.Fstat
 	}
 	switch err {
 	case nil:
@@ -71,14 +71,20 @@ func (f *File) open(at int, name string, local bool) error {
 	default:
 		return err
 	}
-	if err = retry(func() error { return stat(fd, &f.stat) }); err == nil {
-		err = regular(f.stat.Mode)
+	var st unix.Stat_t
+	if f.atHand {
+		err = statCached(fd, &st)
+	} else {
+		err = retry(func() error { return unix.Fstat(fd, &st) })
+	}
+	if err == nil {
+		err = regular(st.Mode)
 	}
 	if err != nil {
 		unix.Close(fd)
 		return err
 	}
-	f.fd, f.size, f.left, f.ino = fd, f.stat.Size, f.stat.Size, f.stat.Ino
+	f.fd, f.size, f.left, f.ino, f.mtime = fd, st.Size, st.Size, st.Ino, st.Mtim
 	return nil
 }
 
@@ -97,6 +103,10 @@ func regular(mode uint32) error {
 
 // Size is the number of bytes that the file had when it was opened.
 func (f *File) Size() int64 { return f.size }
+
+// AtHand says that the file is on a local file system, and was opened at once: so is it
+// closed.
+func (f *File) AtHand() bool { return f.atHand }
 
 // Read implements [io.Reader].
 func (f *File) Read(p []byte) (int, error) {

@@ -251,7 +251,7 @@ func openLists(d *dirs, skipped func(path, reason string)) ([]openList, error) {
 		}
 	}
 	slices.SortStableFunc(found, func(a, b openList) int {
-		return compareTimes(b.file.stat.Mtim, a.file.stat.Mtim)
+		return compareTimes(b.file.mtime, a.file.mtime)
 	})
 	return found, nil
 }

@@ -106,13 +106,13 @@ func (s *Mailbox) OpenMessage(i int) (*File, error) {
 // the first.
 func (s *Mailbox) OpenMessages(first int, files []*File) (n int, err error) {
 	files = files[:min(len(files), len(s.list)-first)]
+	opened := make([]File, len(files))
 	err = s.as(func() error {
 		for ; n < len(files); n++ {
-			f, err := s.openMessage(first + n)
-			if err != nil {
+			if err := s.openMessage(first+n, &opened[n]); err != nil {
 				return err
 			}
-			files[n] = f
+			files[n] = &opened[n]
 		}
 		return nil
 	})
@@ -127,13 +127,12 @@ func (s *Mailbox) OpenMessages(first int, files []*File) (n int, err error) {
 	return n, err
 }
 
-// openMessage opens one, in a section.
-func (s *Mailbox) openMessage(i int) (*File, error) {
+// openMessage opens one as f, in a section.
+func (s *Mailbox) openMessage(i int, f *File) error {
 	if err := s.open(); err != nil {
-		return nil, fmt.Errorf("open message %d: %w", i, err)
+		return fmt.Errorf("open message %d: %w", i, err)
 	}
 	e := s.list[i]
-	f := new(File)
 	err := s.follow(context.Background(), e, func(p place) error {
 		if err := s.dirs.open(p, f); err != nil {
 			return err
@@ -145,9 +144,9 @@ func (s *Mailbox) openMessage(i int) (*File, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open message %s: %w", s.path(e), err)
+		return fmt.Errorf("open message %s: %w", s.path(e), err)
 	}
-	return f, nil
+	return nil
 }
 
 // Path is where message i was last seen.

@@ -292,8 +292,8 @@ func (m *maildrop) OpenFiles(_ context.Context, first int, dst []wire.File) (n i
 		return 0, messageError(err)
 	}
 	for i, f := range files[:n] {
-		bytes := f.Size()
-		dst[i] = wire.File{FD: f.Detach(), Bytes: bytes, Octets: m.mailbox.MessageOctets(first + i)}
+		dst[i] = wire.File{Bytes: f.Size(), Octets: m.mailbox.MessageOctets(first + i), AtHand: f.AtHand()}
+		dst[i].FD = f.Detach()
 	}
 	return n, nil
 }

@@ -26,6 +26,16 @@ type File struct {
 	FD     int   // a regular file, opened for reading only; where it stands does not matter
 	Bytes  int64 // as stored: so many are read, and more than there are is an error
 	Octets int64 // as sent: see [pop3.Measure]
+	AtHand bool  // to close it waits for nobody, as a file server may have to be told
+}
+
+// close gives up a descriptor of the keeper's, when the front has its own or gets none.
+func (f File) close() {
+	if f.AtHand && f.Bytes <= soonGone {
+		_ = nowait.Close(f.FD)
+		return
+	}
+	_ = unix.Close(f.FD)
 }
 
 // openFiles opens messages from first on: at least one, and at most len(dst).
@@ -45,7 +55,7 @@ func (x *session) openFiles(first int, dst []File) (n int, err error) {
 	for _, f := range dst[:n] {
 		if err := readOnly(f); err != nil {
 			for _, f := range dst[:n] {
-				_ = unix.Close(f.FD)
+				f.close()
 			}
 			return 0, fmt.Errorf("not handed over: %w", err)
 		}
@@ -103,7 +113,7 @@ func (x *session) copyMessage(i int) (File, error) {
 		x.server.Events.Failed(x.peer, x.user, "open", fmt.Errorf("message %d: %w", i+1, readErr))
 		size++
 	}
-	return File{FD: fd, Bytes: size, Octets: octets}, nil
+	return File{FD: fd, Bytes: size, Octets: octets, AtHand: true}, nil
 }
 
 // copyTo writes what r has.

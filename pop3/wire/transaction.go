@@ -177,6 +177,11 @@ func (x *session) open(d *decoder) error {
 		return x.failed("open", err)
 	}
 	files = files[:n]
+	defer func() {
+		for _, f := range files {
+			f.close()
+		}
+	}()
 	b := newBuffer()
 	defer b.free()
 	p := b.begin(verbOpened)
@@ -185,7 +190,6 @@ func (x *session) open(d *decoder) error {
 		p = appendUint(appendUint(p, f.Bytes), f.Octets)
 		descriptors = append(descriptors, f.FD)
 	}
-	defer closeAll(descriptors)
 	return x.handOver("open", p, descriptors...)
 }
 
