@@ -77,7 +77,7 @@ func TestOpenBelow(t *testing.T) {
 // and nothing else.
 func TestOpenBelowWhileRenamed(t *testing.T) {
 	dir := maildirWith(t, map[string]string{"new/1.a": "1"})
-	d, err := openDirs(dir, false)
+	d, err := openDirs(dir, false, new(haste))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func BenchmarkOpen(b *testing.B) {
 
 func BenchmarkNames(b *testing.B) {
 	dir := numbered(b, 100_000)
-	d, err := openDirs(dir, false)
+	d, err := openDirs(dir, false, new(haste))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -19,6 +19,7 @@ func TestMain(m *testing.M) {
 		"remove": childRemove,
 		"count":  childCount,
 		"stop":   childStop,
+		"scan":   childScan,
 	}
 	what := os.Getenv(childVariable)
 	if what == "" {
@@ -56,14 +57,21 @@ func startChild(t *testing.T, what string, args ...string) *child {
 	return &child{cmd, bufio.NewReader(out)}
 }
 
+// said gives the next line that the child says.
+func (c *child) said(t *testing.T) string {
+	t.Helper()
+	line, err := c.out.ReadString('\n')
+	if err != nil {
+		t.Fatalf("the child ended: %v", err)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
 // wait reads what the child says until a line that begins with prefix.
 func (c *child) wait(t *testing.T, prefix string) {
 	t.Helper()
 	for {
-		line, err := c.out.ReadString('\n')
-		if err != nil {
-			t.Fatalf("the child ended before %q: %v", prefix, err)
-		}
+		line := c.said(t)
 		if strings.HasPrefix(line, prefix) {
 			return
 		}

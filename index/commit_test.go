@@ -22,7 +22,7 @@ func TestWatchLess(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "new", numberedName(messages)), []byte("late\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d, err := openDirs(dir, false)
+	d, err := openDirs(dir, false, new(haste))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func TestSettled(t *testing.T) {
 // it went. The order, new before cur, is part of what makes readings complete.
 func TestRead(t *testing.T) {
 	dir := maildirWith(t, map[string]string{"cur/1.a": "", "new/2.b": "", "new/.c": ""})
-	d, err := openDirs(dir, false)
+	d, err := openDirs(dir, false, new(haste))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,13 +33,14 @@ const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
 type dirs struct {
 	dir     string
 	root    *os.File
-	folders [folders]*os.File    // nil where missing
-	local   [folders]atomic.Bool // see isLocal; false also once an open took long
+	folders [folders]*os.File // nil where missing
+	local   [folders]bool     // see isLocal
+	haste   *haste
 }
 
 // openDirs opens the Maildir at dir, an absolute path; see openMaildir for
 // symbolic links in it. Without a Maildir it gives nil.
-func openDirs(dir string, asOwner bool) (*dirs, error) {
+func openDirs(dir string, asOwner bool, h *haste) (*dirs, error) {
 	fd, err := openMaildir(dir, asOwner, unix.O_RDONLY)
 	if err == unix.ENOENT && asOwner && dangling(dir) {
 		err = errDangling
@@ -60,7 +60,7 @@ func openDirs(dir string, asOwner bool) (*dirs, error) {
 		return nil, fmt.Errorf("open Maildir: %w", &fs.PathError{Op: "open", Path: dir, Err: err})
 	}
 	root := os.NewFile(uintptr(fd), dir)
-	d := &dirs{dir: dir, root: root}
+	d := &dirs{dir: dir, root: root, haste: h}
 	for i, name := range folderNames {
 		path := filepath.Join(dir, name)
 		f, err := openFolder(root, name, path)
@@ -75,7 +75,7 @@ func openDirs(dir string, asOwner bool) (*dirs, error) {
 			return nil, fmt.Errorf("open Maildir: %w", err)
 		}
 		d.folders[i] = f
-		d.local[i].Store(isLocal(int(f.Fd())))
+		d.local[i] = isLocal(int(f.Fd()))
 	}
 	return d, nil
 }

@@ -40,23 +40,22 @@ type File struct {
 
 // open opens the regular file at p as f.
 func (d *dirs) open(p place, f *File) error {
-	if !d.local[p.folder].Load() {
-		return f.open(d.fd(p.folder), p.name, false)
+	h := d.haste
+	if !d.local[p.folder] {
+		h = nil
 	}
-	begun := time.Now()
-	err := f.open(d.fd(p.folder), p.name, true)
-	if time.Since(begun) > slowOpen {
-		d.local[p.folder].Store(false)
-	}
-	return err
+	return f.open(d.fd(p.folder), p.name, h)
 }
 
-// open opens the regular file name in the directory at, which may be local. Errors are unix.Errno
-// or say what is there instead.
-func (f *File) open(at int, name string, local bool) error {
+// open opens the regular file name in the directory at, which is on a local file system
+// if haste is given. Errors are unix.Errno or say what is there instead.
+func (f *File) open(at int, name string, h *haste) error {
 	fd, err := -1, error(unix.EAGAIN)
-	if local {
-		fd, err = openCached(at, name)
+	if h != nil {
+		if begun := time.Now(); h.at(begun) {
+			fd, err = openCached(at, name)
+			h.took(time.Since(begun))
+		}
 	}
 	f.atHand = err == nil
 	if !f.atHand {

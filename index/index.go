@@ -147,6 +147,7 @@ type Index struct {
 	store *store.Store   // nil without a state folder
 	watch *watch.Watcher // nil without a watch
 	slots *slots         // for counting, one for each processor
+	haste haste          // of opening messages
 
 	epoch   atomic.Uint64 // counts the times when events were lost
 	rescans atomic.Uint64 // see Stats

@@ -231,7 +231,7 @@ func openLists(d *dirs, skipped func(path, reason string)) ([]openList, error) {
 	var found []openList
 	for _, format := range listFormats {
 		f := new(File)
-		err := f.open(int(d.root.Fd()), format.file, false)
+		err := f.open(int(d.root.Fd()), format.file, nil)
 		if err == nil && f.size > maxList {
 			f.Close()
 			err = fmt.Errorf("larger than %d bytes", maxList)

@@ -123,7 +123,7 @@ func TestInactiveMemory(t *testing.T) {
 		}
 		defer w.Close()
 		for _, dir := range dirs {
-			d, err := openDirs(dir, false)
+			d, err := openDirs(dir, false, new(haste))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -58,7 +58,9 @@ func (x *Index) as(o *Owner, f func() error) error {
 func (m *mailbox) as(f func() error) error { return m.x.as(m.owner, f) }
 
 // openDirs opens a Maildir. It is called in a section.
-func (x *Index) openDirs(path string) (*dirs, error) { return openDirs(path, x.o.As != nil) }
+func (x *Index) openDirs(path string) (*dirs, error) {
+	return openDirs(path, x.o.As != nil, &x.haste)
+}
 
 // proofAt takes the proof of a Maildir. It is called in a section.
 func (x *Index) proofAt(path string) (proof, error) { return proofAt(path, x.o.As != nil) }
