@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sidepop/test/ports"
 )
 
 const (
@@ -241,14 +242,9 @@ format = "json"
 // freePorts picks two ports that nothing listens on.
 func freePorts(t testing.TB) (a, b string) {
 	t.Helper()
-	var address [2]string
-	for i := range address {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		defer l.Close() // after both, so that they differ
-		address[i] = l.Addr().String()
-	}
-	return address[0], address[1]
+	free, err := ports.Free(2)
+	must(t, err)
+	return free[0], free[1]
 }
 
 func (s *server) awaitReady() {

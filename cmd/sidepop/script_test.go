@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sidepop/cmd/sidepop/internal/certs"
+	"sidepop/test/ports"
 )
 
 // TestScripts runs testdata/script with the program as it is built for a release:
@@ -66,9 +67,14 @@ func setUpScript(env *testscript.Env) error {
 	if err := os.Chmod(env.WorkDir, 0o755); err != nil {
 		return err
 	}
-	ports := freePorts(2)
-	env.Setenv("PORT", ports[0])
-	env.Setenv("TLSPORT", ports[1])
+	free, err := ports.Free(2)
+	if err != nil {
+		return err
+	}
+	for i, name := range []string{"PORT", "TLSPORT"} {
+		_, port, _ := net.SplitHostPort(free[i])
+		env.Setenv(name, port)
+	}
 	roles := `runtime_dir = "` + env.WorkDir + "/run\"\n\n"
 	if os.Geteuid() == 0 {
 		roles = strings.TrimSuffix(roles, "\n") + "user = \"daemon\"\nmail_user = \"nobody\""
@@ -76,19 +82,6 @@ func setUpScript(env *testscript.Env) error {
 	env.Setenv("ROLES", roles)
 	env.Setenv("ROLES_2", strings.ReplaceAll(roles, "/run", "/run2")) // of another server
 	return certs.WriteLocal(env.WorkDir+"/cert.pem", env.WorkDir+"/key.pem")
-}
-
-// freePorts finds ports that are free at the moment.
-func freePorts(n int) (ports []string) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			panic(err)
-		}
-		defer l.Close()
-		ports = append(ports, fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
-	}
-	return ports
 }
 
 func expand(ts *testscript.TestScript, _ bool, args []string) {

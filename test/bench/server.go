@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"sidepop/test/ports"
 )
 
 const (
@@ -59,14 +61,11 @@ func (s *site) newServer(name, version string) (*server, error) {
 		}
 		srv.boxes[user] = m
 	}
-	for _, address := range []*string{&srv.pop3, &srv.pop3s} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // after both, so that they differ
-		*address = l.Addr().String()
+	free, err := ports.Free(2)
+	if err != nil {
+		return nil, err
 	}
+	srv.pop3, srv.pop3s = free[0], free[1]
 	return srv, s.writeUsers(srv)
 }
 
