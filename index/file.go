@@ -52,9 +52,9 @@ func (d *dirs) open(p place, f *File) error {
 func (f *File) open(at int, name string, h *haste) error {
 	fd, err := -1, error(unix.EAGAIN)
 	if h != nil {
-		if begun := time.Now(); h.at(begun) {
+		if begun := time.Now(); h.allows(begun) {
 			fd, err = openCached(at, name)
-			h.took(time.Since(begun))
+			h.took(time.Since(begun), err)
 		}
 	}
 	f.atHand = err == nil
@@ -103,8 +103,8 @@ func regular(mode uint32) error {
 // Size is the number of bytes that the file had when it was opened.
 func (f *File) Size() int64 { return f.size }
 
-// AtHand says that the file is on a local file system, and was opened at once: so is it
-// closed.
+// AtHand says that the file is on a local file system and its name was in memory: to
+// close it waits for nobody.
 func (f *File) AtHand() bool { return f.atHand }
 
 // Read implements [io.Reader].

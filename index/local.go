@@ -12,35 +12,55 @@ const (
 	// it takes as long others have a say: a virus scanner, or integrity checks.
 	slowOpen = time.Millisecond
 
-	// slowRow is how many in a row have to take as long: one may be the work of the
-	// system, which had something else to do.
-	slowRow = 3
+	// verySlow is what nobody else explains. Less may be the work of the system, which
+	// had something else to do.
+	verySlow = 100 * slowOpen
 
-	// slowTime is for how long messages are then opened by calls that may wait. So a
-	// scanner keeps the processors from others for so many messages in that time.
-	slowTime = time.Second
+	// slowOpens is how many that are slow count like one that is very slow. Each that
+	// is quick takes back a part of one, so that a few among many never come to that.
+	slowOpens = 3
+	slowParts = 16
+
+	// After that messages are opened by calls that may wait: for slowTimes as long as
+	// the last one took, and at least and at most for these times. So a scanner keeps
+	// a processor from others for a thirtieth of the time.
+	slowTimes    = 30
+	leastCareful = time.Second
+	mostCareful  = time.Minute
 )
 
-// haste is whether messages are at hand as quickly as they should be.
+// haste tells when to use openCached.
 type haste struct {
-	row   atomic.Int32 // that took long, one after the other
-	until atomic.Int64 // in nanoseconds since 1970: they are not, until then
+	slow  atomic.Int32 // in slowParts
+	until atomic.Int64 // since beginning: not before then
 }
 
-// at says whether they are.
-func (h *haste) at(now time.Time) bool { return now.UnixNano() >= h.until.Load() }
+// beginning is what haste's times count from, whatever becomes of the clock.
+var beginning = time.Now()
 
-// took notes how long one took.
-func (h *haste) took(d time.Duration) {
+// allows says whether to try openCached.
+func (h *haste) allows(now time.Time) bool {
+	return now.Sub(beginning) >= time.Duration(h.until.Load())
+}
+
+// took notes how long openCached took to open a file, or not to.
+func (h *haste) took(d time.Duration, err error) {
 	switch {
-	case d <= slowOpen:
-		if h.row.Load() > 0 {
-			h.row.Store(0)
+	case d > verySlow:
+		h.slow.Store(slowOpens * slowParts)
+	case d > slowOpen:
+		h.slow.Add(slowParts)
+	case err == nil: // or perhaps nobody was asked
+		if slow := h.slow.Load(); slow > 0 {
+			h.slow.CompareAndSwap(slow, slow-1)
 		}
-	case h.row.Add(1) >= slowRow:
-		h.until.Store(time.Now().Add(slowTime).UnixNano())
-		h.row.Store(0)
 	}
+	if h.slow.Load() < slowOpens*slowParts {
+		return
+	}
+	h.slow.Store((slowOpens - 1) * slowParts) // so that the next time takes only one
+	careful := min(max(slowTimes*d, leastCareful), mostCareful)
+	h.until.Store(int64(time.Since(beginning) + careful))
 }
 
 // isLocal says whether a directory is on a file system that waits for nobody but the

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -203,20 +204,22 @@ func TestCrowd(t *testing.T) {
 
 // TestCountHoldsUpNobody opens small mailboxes while a big one is being counted:
 // one that is known, one that gets mail, and one for the first time. How much is
-// counted meanwhile is what the count holds them up. Each message takes a while
-// without a processor, so that little is counted while a login only waits for one.
+// counted meanwhile is what the count holds them up. Each message of the big one takes
+// a while without a processor, so that little is counted while a login waits for one.
 func TestCountHoldsUpNobody(t *testing.T) {
 	const (
 		messages = 20_000
 		rounds   = 30
-		usual    = messages / 20 // counted during a login in the middle
-		most     = messages / 2  // during the longest, which the system may keep from running
+		usual    = messages / 200 // counted during a login in the middle
+		most     = messages / 2   // during the longest, which the system may keep from running
 	)
-	var done atomic.Int64 // messages counted
-	measure := func(r io.Reader) (int64, error) {
-		time.Sleep(time.Millisecond)
-		done.Add(1)
-		return drain(r)
+	var done atomic.Int64 // messages counted of the big one
+	measure := func(r io.Reader) (octets int64, err error) {
+		if octets, err = drain(r); octets > int64(len("10\n")) {
+			time.Sleep(time.Duration(runtime.GOMAXPROCS(0)) * time.Millisecond / 2)
+			done.Add(1)
+		}
+		return octets, err
 	}
 	big, small := memory(t), memory(t)
 	makeNumbered(t, big, messages)
@@ -251,7 +254,7 @@ func TestCountHoldsUpNobody(t *testing.T) {
 		}
 		login("known", small, 10+i)
 		name := fmt.Sprintf("1800000000.M%dP1.late", i)
-		if err := os.WriteFile(filepath.Join(small, "new", name), []byte("late\n"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(small, "new", name), []byte("x\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		login("with new mail", small, 11+i)

@@ -282,8 +282,11 @@ func TestRelayed(t *testing.T) {
 	c.hearEnd()
 	events.summary(t)
 
-	c = connect("192.0.2.1:4000", over, false)
-	c.hear(`\+OK POP3 ready`)
+	waitFor(t, func() bool { // until the one before does not count any more
+		c = connect("192.0.2.1:4000", over, false)
+		line, _ := c.in.ReadString('\n')
+		return line == "+OK POP3 ready\r\n"
+	})
 	c.say("STLS", "CAPA")
 	c.hear("-ERR TLS is active already")
 	c.hear(`\+OK .*`)

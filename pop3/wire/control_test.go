@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -165,16 +166,17 @@ func TestCounts(t *testing.T) {
 		_, err := k.Counts(ctx)
 		return err
 	}
-	heard := make(chan struct{}, 1)
+	var heard atomic.Bool
 	var asking sync.WaitGroup
 	asking.Go(func() { // the first, until the keeper knows of the silent one
-		for len(heard) == 0 {
+		for !heard.Load() {
 			_ = soon()
 		}
 	})
+	stopAsking := func() { heard.Store(true); asking.Wait() }
+	defer stopAsking()
 	silent.hear(verbAskCounts)
-	heard <- struct{}{}
-	asking.Wait()
+	stopAsking()
 	if err := soon(); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a silent front: %v", err)
 	}

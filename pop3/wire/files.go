@@ -26,7 +26,7 @@ type File struct {
 	FD     int   // a regular file, opened for reading only; where it stands does not matter
 	Bytes  int64 // as stored: so many are read, and more than there are is an error
 	Octets int64 // as sent: see [pop3.Measure]
-	AtHand bool  // to close it waits for nobody, as a file server may have to be told
+	AtHand bool  // closing it waits for nobody: no file server has to be told
 }
 
 // close gives up a descriptor of the keeper's, when the front has its own or gets none.

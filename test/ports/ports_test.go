@@ -7,7 +7,7 @@ import (
 
 // TestFree: they are free, each is another, and none is one that connections get.
 func TestFree(t *testing.T) {
-	const n = 100
+	const n = 5
 	all, err := Free(n)
 	if err != nil || len(all) != n {
 		t.Fatal(len(all), err)

@@ -99,8 +99,8 @@ func readAt(fd int, p []byte, at int64, flags uintptr) (n int, err error) {
 	}
 }
 
-// Close is close(2), for a file in memory, or a small one from which [ReadAt] has read:
-// nothing is written back, and no server on a network is told. If it was removed
+// Close is close(2), for a file in memory, or a small one on a local file system or from
+// which [ReadAt] has read: nothing is written back, and no server on a network is told. If it was removed
 // meanwhile its space is given back, which takes long only for much.
 func Close(fd int) error {
 	_, _, errno := unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
